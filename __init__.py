@@ -1,0 +1,5 @@
+"""Triode: etcd as a Python library."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
