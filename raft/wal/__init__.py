@@ -1,0 +1,22 @@
+"""etcd's write-ahead log: `record` has the bytes, `reader` the rules of repair, `wal` their use."""
+
+from __future__ import annotations
+
+from .record import Metadata, RecordType, WalSnapshot
+from .repair import Repaired
+from .replay import Contents, valid_snapshots
+from .segment import SEGMENT_BYTES, Prepared, Segment
+from .wal import WAL
+
+__all__ = [
+    "SEGMENT_BYTES",
+    "WAL",
+    "Contents",
+    "Metadata",
+    "Prepared",
+    "RecordType",
+    "Repaired",
+    "Segment",
+    "WalSnapshot",
+    "valid_snapshots",
+]
