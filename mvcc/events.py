@@ -4,9 +4,9 @@ The store makes one `Event` per change, in (main, sub) order. Its bytes are shar
 object as in the answer to the client and in the value cache, and the wire form of the whole event is
 built once, by the first watcher that needs it.
 
-Framed bytes: `kv` is `b"\\x12" + length + mvccpb.KeyValue`, which is field 2 of mvccpb.Event as well
+Framed bytes: `kv` is `tag 2 + length + mvccpb.KeyValue`, which is field 2 of mvccpb.Event as well
 as field 2 of RangeResponse and PutResponse. `wire()` is field 11 of WatchResponse
-(`b"\\x5a" + length + mvccpb.Event`), ready to be joined.
+(`tag 11 + length + mvccpb.Event`), ready to be joined.
 """
 
 from __future__ import annotations

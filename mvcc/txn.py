@@ -1,0 +1,213 @@
+"""Transactions: compare, then execute one of two lists of operations, in one revision.
+
+A txn runs in three steps, so that a failure changes nothing:
+
+1. *choose*: all compares, those of nested txns on the chosen path too, are evaluated against the state
+   before the txn. The outcome is a tree of booleans.
+2. *check*: every operation on the chosen path that could fail is checked against that same state
+   (range revisions, leases, ignore_value and ignore_lease on absent keys).
+3. *execute*: in order, writes taking sub revisions 0, 1, 2, … of the new main revision. Reads see the
+   txn's own earlier writes. Nothing can fail any more except this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import Compacted, FutureRev, KeyNotFound, LeaseNotFound
+from .index import KeyIndex
+from .keyvalue import lease_of, value_of
+from .ranges import RangeResult, open_end, run_range
+from .requests import Compare, PutRequest, RangeRequest, RequestOp, TxnRequest
+from .revision import MAIN_SHIFT
+
+if TYPE_CHECKING:
+    from .store import DeleteResult, PutResult, Store
+
+__all__ = ["TxnResult", "is_read_only", "is_serializable", "run_txn"]
+
+EQUAL, GREATER, LESS, NOT_EQUAL = 0, 1, 2, 3
+VERSION, CREATE, MOD, VALUE, LEASE = 0, 1, 2, 3, 4
+
+
+class TxnResult(NamedTuple):
+    """The answer to a txn: `revision` is the store's after it; one response per operation, in order."""
+
+    revision: int
+    succeeded: bool
+    responses: list[PutResult | DeleteResult | RangeResult | TxnResult]
+
+
+class Path(NamedTuple):
+    """Which branch a txn takes, and the same for the nested txns in that branch, in order."""
+
+    succeeded: bool
+    nested: list[Path]
+
+
+def is_read_only(request: TxnRequest) -> bool:
+    """Whether the txn is made of ranges only, so that it need not go through the log.
+
+    A nested txn counts as a write whatever is in it.
+    """
+    return all(op.WhichOneof("request") == "request_range" for op in _both(request))
+
+
+def is_serializable(request: TxnRequest) -> bool:
+    """Whether every operation is a serializable range: the txn may be answered from local state."""
+    return all(
+        op.WhichOneof("request") == "request_range" and op.request_range.serializable
+        for op in _both(request)
+    )
+
+
+def _both(request: TxnRequest) -> Iterator[RequestOp]:
+    yield from request.success
+    yield from request.failure
+
+
+def run_txn(store: Store, request: TxnRequest, answered: bool) -> TxnResult:
+    """Run a txn whose shape was checked at the API (`checks.check_txn`).
+
+    With `answered` False the ranges in it are not executed: a member that replies to nobody need not
+    read. Raises Compacted, FutureRev, LeaseNotFound, KeyNotFound; nothing is changed then.
+    """
+    path = _choose(store, request)
+    _check(store, request, path)
+    return _execute(store, request, path, answered)
+
+
+def _branch(request: TxnRequest, path: Path) -> Sequence[RequestOp]:
+    return request.success if path.succeeded else request.failure
+
+
+# --- choose ---------------------------------------------------------------------------------------
+
+
+def _choose(store: Store, request: TxnRequest) -> Path:
+    succeeded = all(_holds(store, compare) for compare in request.compare)
+    ops = request.success if succeeded else request.failure
+    return Path(
+        succeeded,
+        [_choose(store, op.request_txn) for op in ops if op.WhichOneof("request") == "request_txn"],
+    )
+
+
+def _holds(store: Store, compare: Compare) -> bool:
+    """Whether every key in the range satisfies the compare; an absent one counts as all zeros.
+
+    An absent key has no value, so a compare of its value is false whatever the operator.
+    """
+    keys: Iterable[KeyIndex]
+    range_end = compare.range_end
+    if range_end:
+        visited = store.index.visit(compare.key, open_end(range_end))
+        keys = [entry for entry in visited if entry.version]
+    else:
+        entry = store.index.keys.get(compare.key)
+        keys = (entry,) if entry is not None and entry.version else ()
+    if keys:
+        return all(_compares(store, compare, entry) for entry in keys)
+    return compare.target != VALUE and _satisfies(compare.result, 0, _wanted(compare))
+
+
+def _compares(store: Store, compare: Compare, entry: KeyIndex) -> bool:
+    target = compare.target
+    if target == VALUE:
+        have = value_of(store.load(entry, entry.modified))
+        return _satisfies(compare.result, have, compare.value)
+    if target == MOD:
+        number = entry.modified >> MAIN_SHIFT
+    elif target == CREATE:
+        number = entry.created
+    elif target == VERSION:
+        number = entry.version
+    elif target == LEASE:
+        number = lease_of(store.load(entry, entry.modified))
+    else:
+        number = 0
+    return _satisfies(compare.result, number, _wanted(compare))
+
+
+def _wanted(compare: Compare) -> int:
+    """The number to compare with; a union member of another target reads as zero."""
+    target = compare.target
+    if target == MOD:
+        return compare.mod_revision
+    if target == CREATE:
+        return compare.create_revision
+    if target == VERSION:
+        return compare.version
+    if target == LEASE:
+        return compare.lease
+    return 0
+
+
+def _satisfies(result: int, have: int | bytes, want: int | bytes) -> bool:
+    if result == EQUAL:
+        return have == want
+    if result == NOT_EQUAL:
+        return have != want
+    if result == GREATER:
+        return have > want  # type: ignore[operator]  # both are of the same kind
+    if result == LESS:
+        return have < want  # type: ignore[operator]
+    return True  # as etcd does for an operator that it does not know
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+
+def _check(store: Store, request: TxnRequest, path: Path) -> None:
+    nested = iter(path.nested)
+    for op in _branch(request, path):
+        kind = op.WhichOneof("request")
+        if kind == "request_put":
+            _check_put(store, op.request_put)
+        elif kind == "request_range":
+            _check_range(store, op.request_range)
+        elif kind == "request_txn":
+            _check(store, op.request_txn, next(nested))
+        elif kind is None:
+            raise KeyNotFound
+
+
+def _check_range(store: Store, request: RangeRequest) -> None:
+    revision = request.revision
+    if revision > store.revision:
+        raise FutureRev
+    if revision and revision < store.compact_revision:  # negative ones too, unlike outside of a txn
+        raise Compacted
+
+
+def _check_put(store: Store, request: PutRequest) -> None:
+    lease = request.lease
+    if lease and not store.leases.exists(lease):
+        raise LeaseNotFound
+    if request.ignore_value or request.ignore_lease:
+        entry = store.index.keys.get(request.key)
+        if entry is None or not entry.version:
+            raise KeyNotFound
+
+
+# --- execute --------------------------------------------------------------------------------------
+
+
+def _execute(store: Store, request: TxnRequest, path: Path, answered: bool) -> TxnResult:
+    nested = iter(path.nested)
+    responses: list[PutResult | DeleteResult | RangeResult | TxnResult] = []
+    for op in _branch(request, path):
+        kind = op.WhichOneof("request")
+        if kind == "request_put":
+            responses.append(store.apply_put(op.request_put))
+        elif kind == "request_range":
+            if answered:
+                responses.append(run_range(store, op.request_range))
+            else:
+                responses.append(RangeResult(store.latest, [], 0, False))
+        elif kind == "request_delete_range":
+            responses.append(store.apply_delete(op.request_delete_range))
+        else:
+            responses.append(_execute(store, op.request_txn, next(nested), answered))
+    return TxnResult(store.latest, path.succeeded, responses)
