@@ -1,0 +1,400 @@
+"""A gRPC server session over one HTTP/2 connection, without any IO.
+
+A unary call is one event, `Request`, and one answer, `respond`. Nothing else happens per call: the head is
+shared, the answer's header blocks are constants, and the stream object is the only state.
+
+Streaming calls: `CallStarted`, then `Message` ... `HalfClosed`; the user answers with `send_message`
+and `finish` in any order and at any time. Calls that the client has given up are gone at once: answering one
+is not an error, it does nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Container
+
+import attrs
+
+from ...errors import Code
+from ..h2 import hpack_encoder
+from ..h2.connection import Connection
+from ..h2.errors import ErrorCode
+from ..h2.events import (
+    BodyTooLarge,
+    ConnectionEnded,
+    DataReceived,
+    Event,
+    HeadersReceived,
+    PingReceived,
+    RequestReceived,
+    StreamReset,
+    StreamWritable,
+    TrailersReceived,
+)
+from ..h2.frames import END_HEADERS, END_STREAM, HEADERS
+from ..h2.hpack_tables import Field
+from ..h2.limits import Limits
+from ..h2.streams import Stream
+from .events import (
+    CallStarted,
+    Cancelled,
+    Ended,
+    HalfClosed,
+    HttpRequest,
+    Message,
+    Request,
+    ServerEvent,
+    Writable,
+)
+from .framing import (
+    PREFIX_BYTES,
+    Deframer,
+    MessageFault,
+    flag_fault,
+    frame,
+    read_prefix,
+    too_large,
+)
+from .heads import RequestParser
+from .keepalive import KeepaliveEnforcer
+from .metadata import Metadata, encode_metadata
+from .status import trailers_block, trailers_only_block
+
+__all__ = ["GrpcServer"]
+
+_HEAD_FIELDS: tuple[Field, ...] = ((b":status", b"200"), (b"content-type", b"application/grpc"))
+_HEAD_BLOCK = hpack_encoder.encode(_HEAD_FIELDS)
+_OK_BLOCK = trailers_block(0, "")
+# A whole unary answer but for the message: HEADERS, then DATA's header and the message's prefix ...
+_pack_answer = struct.Struct(f">IBI{len(_HEAD_BLOCK)}sIBIBI").pack
+_HEADERS_WORD = len(_HEAD_BLOCK) << 8 | HEADERS
+# ... and HEADERS with the trailers.
+_pack_trailers = struct.Struct(f">IBI{len(_OK_BLOCK)}s").pack
+_TRAILERS_WORD = len(_OK_BLOCK) << 8 | HEADERS
+_make = tuple.__new__
+
+MESSAGE_BYTES_MAX = (2 << 20) + (512 << 10)
+
+
+class _Call:
+    """A streaming call: what the HTTP/2 stream does not know."""
+
+    __slots__ = ("answered", "deframer", "held_bytes", "over")
+
+    def __init__(self, deframer: Deframer) -> None:
+        self.deframer = deframer
+        self.answered = False
+        """Response headers have been sent."""
+        self.over = False
+        """Answered for good: what still comes is dropped."""
+        self.held_bytes = 0
+
+
+class GrpcServer:
+    """The server's side of one connection.
+
+    Args:
+        is_unary: paths of unary methods, as a set or as a function. Unknown paths are reported like
+            streaming calls, for the user to refuse.
+        limits: of the HTTP/2 connection; `body_bytes_max` is set from `message_bytes_max`.
+        message_bytes_max: the largest message accepted, in bytes.
+        clock: monotonic seconds, for flood limits and keepalive enforcement; None: no time passes.
+        keepalive: bounds on the client's pings; None: not enforced.
+        http: report requests that are not gRPC as `HttpRequest` instead of refusing them with 415.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_unary: Callable[[str], bool] | Container[str],
+        limits: Limits | None = None,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
+        clock: Callable[[], float] | None = None,
+        keepalive: KeepaliveEnforcer | None = None,
+        http: bool = False,
+    ) -> None:
+        limits = limits or Limits()
+        limits = attrs.evolve(limits, body_bytes_max=message_bytes_max + PREFIX_BYTES)
+        self._message_bytes_max = message_bytes_max
+        self._clock = clock
+        self._keepalive = keepalive
+        parser = RequestParser(is_unary, http=http, heads_max=limits.memo_blocks_max)
+        self.connection = Connection(limits=limits, parse_head=parser, clock=clock)
+        self._streams = self.connection.streams
+        self._outbox = self.connection.outbox
+
+    # --- in -----------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[ServerEvent]:
+        """Take bytes from the client; returns what they mean. Never raises for a client's faults."""
+        out: list[ServerEvent] = []
+        bytes_max = self._message_bytes_max
+        for event in self.connection.receive(data):
+            if type(event) is RequestReceived:
+                stream_id, head, body = event
+                if head.unary and len(body) >= PREFIX_BYTES:
+                    flag, size = read_prefix(body)
+                    if not flag and size == len(body) - PREFIX_BYTES and size <= bytes_max:
+                        out.append(_make(Request, (stream_id, head, body[PREFIX_BYTES:])))
+                        continue
+                self._odd_request(event, out)
+            else:
+                self._event(event, out)
+        return out
+
+    def _event(self, event: Event, out: list[ServerEvent]) -> None:
+        if isinstance(event, DataReceived):
+            self._data(event, out)
+        elif isinstance(event, HeadersReceived):
+            self._started(event, out)
+        elif isinstance(event, TrailersReceived):
+            self._half_closed(event.stream_id, out)
+        elif isinstance(event, StreamReset):
+            out.append(Cancelled(event.stream_id))
+        elif isinstance(event, StreamWritable):
+            out.append(Writable(event.stream_id))
+        elif isinstance(event, BodyTooLarge):
+            self._too_large(event)
+        elif isinstance(event, PingReceived):
+            self._pinged(out)
+        elif isinstance(event, ConnectionEnded):
+            out.append(Ended(event.code, event.text))
+
+    def _odd_request(self, event: RequestReceived, out: list[ServerEvent]) -> None:
+        """A complete body that is not exactly one plain message."""
+        stream_id, head, body = event
+        if not head.unary:
+            out.append(HttpRequest(stream_id, head, body))
+            return
+        try:
+            messages = Deframer(self._message_bytes_max, head.encoding).feed(body)
+        except MessageFault as fault:
+            self.fail(stream_id, fault.code, fault.text)
+            return
+        if len(messages) == 1 and len(messages[0]) + PREFIX_BYTES == len(body):
+            out.append(Request(stream_id, head, messages[0]))
+        else:
+            self.fail(stream_id, Code.INTERNAL, "a unary request is exactly one message")
+
+    def _too_large(self, event: BodyTooLarge) -> None:
+        head, start = event.head, event.start
+        if not head.unary:
+            self.respond_http(event.stream_id, 413, (), b"request body is too large\n")
+            return
+        fault = MessageFault(Code.RESOURCE_EXHAUSTED, "grpc: too many incomplete requests")
+        if len(start) >= PREFIX_BYTES:
+            flag, size = read_prefix(start)
+            if flag:
+                fault = flag_fault(flag, head.encoding)
+            elif size > self._message_bytes_max:
+                fault = too_large(size, self._message_bytes_max)
+        self.fail(event.stream_id, fault.code, fault.text)
+
+    def _started(self, event: HeadersReceived, out: list[ServerEvent]) -> None:
+        stream_id, head, end_stream = event
+        if head.refusal is not None:
+            code, text, http_status = head.refusal
+            block = trailers_only_block(code, text, http_status)
+            self.connection.send_headers(stream_id, block, end_stream=True)
+            return
+        stream = self._streams[stream_id]
+        stream.call = _Call(Deframer(self._message_bytes_max, head.encoding))
+        out.append(CallStarted(stream_id, head))
+        if end_stream:
+            out.append(HalfClosed(stream_id))
+
+    def _data(self, event: DataReceived, out: list[ServerEvent]) -> None:
+        stream_id, data, end_stream = event
+        stream = self._streams.get(stream_id)
+        call = stream.call if stream is not None else None
+        if stream is None or call is None or call.over:
+            return
+        try:
+            messages = call.deframer.feed(data)
+        except MessageFault as fault:
+            out.append(Cancelled(stream_id))
+            self.finish(stream_id, fault.code, fault.text)
+            return
+        out += [Message(stream_id, message) for message in messages]
+        if not stream.auto_credit:
+            # Only complete messages wait for the consumer; a partial one must be able to grow.
+            held = min(len(data), sum(map(len, messages)) + PREFIX_BYTES * len(messages))
+            call.held_bytes += held
+            self.connection.consume(stream_id, len(data) - held)
+        if end_stream:
+            self._half_closed(stream_id, out)
+
+    def _half_closed(self, stream_id: int, out: list[ServerEvent]) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.call is None or stream.call.over:
+            return
+        if stream.call.deframer.pending_bytes:
+            out.append(Cancelled(stream_id))
+            self.finish(stream_id, Code.INTERNAL, "the last message is cut")
+        else:
+            out.append(HalfClosed(stream_id))
+
+    # --- out ----------------------------------------------------------------------------------
+
+    def respond(self, stream_id: int, message: bytes) -> None:
+        """Answer a unary call with OK; nothing happens when the client has cancelled it."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        outbox = self._outbox
+        size = len(message) + PREFIX_BYTES
+        if (
+            size <= outbox.window
+            and size <= stream.send_window
+            and size <= outbox.frame_bytes_max
+            and stream.remote_closed
+            and stream.call is None
+        ):
+            outbox.window -= size
+            del self._streams[stream_id]
+            outbox.frames += (
+                _pack_answer(
+                    _HEADERS_WORD,
+                    END_HEADERS,
+                    stream_id,
+                    _HEAD_BLOCK,
+                    size << 8,
+                    0,
+                    stream_id,
+                    0,
+                    size - PREFIX_BYTES,
+                ),
+                message,
+                _pack_trailers(_TRAILERS_WORD, END_HEADERS | END_STREAM, stream_id, _OK_BLOCK),
+            )
+        else:
+            self.send_message(stream_id, message)
+            self.finish(stream_id)
+
+    def send_headers(self, stream_id: int, metadata: Metadata | None = None) -> None:
+        """Send the response's head now; otherwise it goes out with the first message."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.local_closed:
+            return
+        call = self._call(stream)
+        if call.answered:
+            return
+        call.answered = True
+        block = _HEAD_BLOCK
+        if metadata:
+            block += hpack_encoder.encode(encode_metadata(metadata))
+        self.connection.send_headers(stream_id, block)
+
+    def send_message(self, stream_id: int, message: bytes) -> None:
+        """Send one message, or queue it for flow control (`backlog_bytes`, `Writable`)."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.local_closed:
+            return
+        call = stream.call
+        if call is None or not call.answered:
+            self.send_headers(stream_id)
+        self.connection.send_data(stream_id, frame(message))
+
+    def finish(
+        self, stream_id: int, code: int = 0, text: str = "", metadata: Metadata | None = None
+    ) -> None:
+        """End a call with a status, behind all messages sent before."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.local_closed:
+            return
+        call = self._call(stream)
+        if call.over:
+            return
+        call.over = True
+        extra = encode_metadata(metadata) if metadata else ()
+        if call.answered:
+            block = trailers_block(code, text, extra)
+        else:
+            block = trailers_only_block(code, text, extra=extra)
+        self.connection.send_headers(stream_id, block, end_stream=True)
+
+    def fail(self, stream_id: int, code: int, text: str) -> None:
+        """End a call with an error: trailers only, or trailers behind the messages already sent."""
+        self.finish(stream_id, code, text)
+
+    def reset(self, stream_id: int, code: ErrorCode = ErrorCode.CANCEL) -> None:
+        """Drop a call at once, without a status and without what is still queued."""
+        self.connection.reset(stream_id, code)
+
+    def respond_http(
+        self, stream_id: int, status: int, fields: tuple[Field, ...], body: bytes
+    ) -> None:
+        """Answer an `HttpRequest`."""
+        block = hpack_encoder.encode(((b":status", b"%d" % status), *fields))
+        self.connection.send_headers(stream_id, block, end_stream=not body)
+        if body:
+            self.connection.send_data(stream_id, body, end_stream=True)
+
+    def data_to_send(self) -> bytes:
+        """Everything to write now, one piece."""
+        return self.connection.data_to_send()
+
+    def _call(self, stream: Stream) -> _Call:
+        if stream.call is None:
+            stream.call = _Call(Deframer(0))
+        call: _Call = stream.call
+        return call
+
+    # --- flow control -------------------------------------------------------------------------
+
+    def backlog_bytes(self, stream_id: int) -> int:
+        """Bytes of a call that wait for the client's flow control credit."""
+        stream = self._streams.get(stream_id)
+        return stream.queued_bytes if stream is not None else 0
+
+    @property
+    def backlog_bytes_total(self) -> int:
+        """Bytes of all calls that wait for the client's flow control credit."""
+        return self._outbox.backlog_bytes
+
+    def pause(self, stream_id: int) -> None:
+        """Withhold credit for the messages of a call whose consumer is slow, until `resume`."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.auto_credit = False
+
+    def resume(self, stream_id: int) -> None:
+        """Return the credit that was withheld, and no longer withhold any."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and not stream.auto_credit:
+            stream.auto_credit = True
+            if stream.call is not None:
+                held, stream.call.held_bytes = stream.call.held_bytes, 0
+                self.connection.consume(stream_id, held)
+
+    # --- the connection -----------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more is read: write what `data_to_send` gives, then close the socket."""
+        return self.connection.closed
+
+    @property
+    def idle(self) -> bool:
+        """No call is open and nothing waits to be written."""
+        return self.connection.idle
+
+    def shutdown(self) -> None:
+        """Stop gracefully: no new calls; present ones finish, then `idle`."""
+        self.connection.shutdown()
+
+    def terminate(self) -> None:
+        """Stop now: GOAWAY, all calls are dropped."""
+        self.connection.terminate()
+
+    def ping(self, data: bytes = bytes(8)) -> None:
+        """Ask for a sign of life."""
+        self.connection.ping(data)
+
+    def _pinged(self, out: list[ServerEvent]) -> None:
+        keepalive = self._keepalive
+        if keepalive is None or self._clock is None:
+            return
+        if not keepalive.on_ping(self._clock(), streams=len(self._streams)):
+            self.connection.terminate(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+            out.append(Ended(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings"))
