@@ -42,7 +42,7 @@ from collections.abc import Callable, Iterable
 import attrs
 from sortedcontainers import SortedDict
 
-from .events import Event
+from .events import Event, History
 from .watch_catchup import Past, Rotation
 from .watch_delivery import Delivery
 from .watch_group import InterestIndex, State, Watcher
@@ -57,6 +57,7 @@ BACKLOG_BYTES_MAX_DEFAULT = 4 << 20
 FRAGMENT_BYTES_MAX_DEFAULT = (3 << 19) + (1 << 19)  # max-request-bytes and gRPC's allowance
 CATCH_UP_WATCHERS_MAX = 512
 CATCH_UP_REVISIONS_MAX = 1000
+SLICE_BYTES_TARGET = 8 << 20
 
 
 @attrs.frozen
@@ -103,6 +104,7 @@ class WatchHub:
         self._waiting: SortedDict[int, dict[Watcher, None]] = SortedDict()
         self._events_total = 0
         self._told_lagging = False
+        self._slice_revisions = CATCH_UP_REVISIONS_MAX
         self.revision = past.revision
 
     # --- the applier's side ---------------------------------------------------------------------
@@ -304,8 +306,10 @@ class WatchHub:
         return None
 
     def _serve(self, start: int, watchers_max: int, revisions_max: int) -> None:
+        revisions_max = min(revisions_max, self._slice_revisions)
         chosen = self._rotation.choose(start, start + revisions_max, watchers_max)
         history = self._past.history(start, revisions_max)
+        self._pace(history, revisions_max)
         next_revision = min(history.next_revision, self.revision + 1)
         assert next_revision > start
         events = [event for event in history.events if event.mod_revision < next_revision]
@@ -321,3 +325,11 @@ class WatchHub:
         self._events_total += delivery.events
         for stream in delivery.ready:
             stream.on_ready()
+
+    def _pace(self, history: History, revisions_max: int) -> None:
+        """Read less at a time where values are large: a slice lives in memory while it is sent."""
+        size = sum(len(event.kv) for event in history.events)
+        if size > SLICE_BYTES_TARGET:
+            self._slice_revisions = max(1, revisions_max * SLICE_BYTES_TARGET // size)
+        else:
+            self._slice_revisions = min(2 * revisions_max, CATCH_UP_REVISIONS_MAX)

@@ -20,7 +20,7 @@ class Delivery:
         prev_kv: framed previous KeyValue of an event, or None.
     """
 
-    __slots__ = ("_header", "_headers", "_prev", "_prev_kv", "events", "ready")
+    __slots__ = ("_header", "_headers", "_prev", "_prev_kv", "_single", "events", "ready")
 
     def __init__(
         self, header: Callable[[int], bytes], prev_kv: Callable[[Event], bytes | None]
@@ -29,6 +29,7 @@ class Delivery:
         self._headers: dict[int, bytes] = {}
         self._prev_kv = prev_kv
         self._prev: dict[Event, bytes | None] = {}
+        self._single: dict[tuple[Event, int], list[Chunk]] = {}
         self.ready: list[WatchStream] = []  # streams whose outbox was empty: the caller wakes them
         self.events = 0  # events queued, counted per watcher
 
@@ -43,7 +44,7 @@ class Delivery:
         refused: dict[Watcher, int] = {}
         for interest, wanted in index.match(events).items():
             for (variant, first_revision), cohort in interest.cohorts.items():
-                chunks = chunks_of(wanted, variant, first_revision, self._previous)
+                chunks = self._chunks(wanted, variant, first_revision)
                 watchers: Iterable[Watcher] = cohort
                 for chunk in chunks:
                     header = self._header_of(header_revision or chunk.last)
@@ -53,12 +54,22 @@ class Delivery:
                         watchers = [w for w in watchers if w not in refused]
         return refused
 
+    def _chunks(self, wanted: list[Event], variant: int, first_revision: int) -> list[Chunk]:
+        """Encode; a lone event, the usual case, once for all interests that overlap on it."""
+        if len(wanted) > 1 or first_revision > wanted[0].mod_revision:
+            return chunks_of(wanted, variant, first_revision, self._previous)
+        known = self._single.get((wanted[0], variant))
+        if known is None:
+            known = chunks_of(wanted, variant, 0, self._previous)
+            self._single[wanted[0], variant] = known
+        return known
+
     def _fan_out(
         self, watchers: Iterable[Watcher], chunk: Chunk, header: bytes, refused: dict[Watcher, int]
     ) -> None:
         """The hottest loop of a watch server: one response to each of a cohort."""
         body, count, ready = chunk.body, len(chunk.parts), self.ready
-        messages: dict[int, bytes] = {}
+        messages = chunk.messages
         sent = 0
         for watcher in watchers:
             stream = watcher.stream

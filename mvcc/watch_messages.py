@@ -63,14 +63,18 @@ def control(
 
 
 class Chunk:
-    """The events of one response: whole revisions, `first` to `last`, encoded in `parts`."""
+    """The events of one response: whole revisions, `first` to `last`, encoded in `parts`.
 
-    __slots__ = ("body", "first", "last", "parts")
+    `messages` holds the finished responses by watch id, for as long as one delivery lasts.
+    """
+
+    __slots__ = ("body", "first", "last", "messages", "parts")
 
     def __init__(self, first: int, last: int, parts: list[bytes]) -> None:
         self.first = first
         self.last = last
         self.parts = parts
+        self.messages: dict[int, bytes] = {}
         self.body = parts[0] if len(parts) == 1 else b"".join(parts)
 
 
