@@ -76,7 +76,7 @@ class Disk(Protocol):
         """The names in a directory, sorted; a directory that is not there has none."""
 
     def make_dir(self, path: Path) -> None:
-        """Make a directory and those above it (mode 0700); one that exists is left as it is."""
+        """Make a directory and those above it (mode 0700), durably; what exists is left as it is."""
 
     def rename(self, old: Path, new: Path) -> None:
         """Replace `new`, which may be a file or an empty directory, in one step."""
@@ -132,8 +132,11 @@ class RealDisk:
                 return []
 
     def make_dir(self, path: Path) -> None:
-        with _naming(path, "make"):
-            path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        missing = [each for each in (path, *path.parents) if not each.exists()]
+        for each in reversed(missing):
+            with _naming(path, "make"):
+                each.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+            self.fsync_dir(each.parent)
 
     def rename(self, old: Path, new: Path) -> None:
         with _naming(new, f"rename {old} to"):

@@ -224,6 +224,7 @@ class SimulatedDisk:
             if part not in node.seen:
                 node.seen[part] = _Directory()
                 node.changed()
+                node.sync()
             child = node.seen[part]
             if not isinstance(child, _Directory):
                 raise StorageError(f"cannot make {path}: File exists")

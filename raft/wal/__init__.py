@@ -6,6 +6,7 @@ from .record import Metadata, RecordType, WalSnapshot
 from .repair import Repaired
 from .replay import Contents, valid_snapshots
 from .segment import SEGMENT_BYTES, Prepared, Segment
+from .verify import Report, records, verify
 from .wal import WAL
 
 __all__ = [
@@ -16,7 +17,10 @@ __all__ = [
     "Prepared",
     "RecordType",
     "Repaired",
+    "Report",
     "Segment",
     "WalSnapshot",
+    "records",
     "valid_snapshots",
+    "verify",
 ]

@@ -92,7 +92,7 @@ class Replay:
             return
         if offset > len(entries):
             raise ValueError(f"entry {index} follows entry {self.snapshot.index + len(entries)}")
-        before = entries[offset - 1].term if offset else self.snapshot.term
+        before = entries[offset - 1].term if offset else self._covered_term or 0
         if term < before or term == 0:
             raise ValueError(f"entry {index} of term {term} follows one of term {before}")
         if offset < len(entries):
@@ -120,6 +120,7 @@ class Replay:
                     )
                 if self._covered_term != snapshot.term:
                     self.entries.clear()
+                    self._covered_term = snapshot.term
                 self.matched = True
             self.last_index = max(self.last_index, snapshot.index)
         elif kind != RecordType.CRC or data:
