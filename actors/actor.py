@@ -114,6 +114,11 @@ class Actor(Generic[M]):
         assert self._cell is not None, f"{self.name} has not been started"
         self._cell.request_stop()
 
+    async def wait_stopped(self) -> None:
+        """Wait until the actor has stopped for good, of its own accord or not."""
+        assert self._cell is not None, f"{self.name} has not been started"
+        await self._cell.wait_stopped()
+
     @property
     def state(self) -> State:
         return State.NEW if self._cell is None else self._cell.state

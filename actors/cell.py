@@ -34,11 +34,11 @@ class Cell(Generic[M]):
     """The place of one actor in the tree. It outlives the incarnations that run in it."""
 
     __slots__ = (
+        "_cancelled",
         "_changed",
         "_factory",
         "_finished",
         "_run_scope",
-        "_scope",
         "actor",
         "announced",
         "crashes_in_row",
@@ -82,7 +82,7 @@ class Cell(Generic[M]):
         self.announced = False  # this incarnation has started
         self.start_awaited = False  # someone waits for the start, and deals with its failure
         self._finished = False
-        self._scope = trio.CancelScope()
+        self._cancelled = False
         self._run_scope: trio.CancelScope | None = None
         self._changed: trio.lowlevel.ParkingLot | None = None
 
@@ -107,9 +107,8 @@ class Cell(Generic[M]):
             self._replace_actor(self._factory())
         nursery.start_soon(self._task, name=self.name)
         self._enter(State.STARTING)
-        self._scope = trio.CancelScope()
         self._run_scope = None
-        self.announced = self._finished = False
+        self.announced = self._finished = self._cancelled = False
         self.error = None
 
     def request_stop(self) -> None:
@@ -127,7 +126,9 @@ class Cell(Generic[M]):
 
     def cancel(self) -> None:
         """End the incarnation now, gracelessly."""
-        self._scope.cancel()
+        self._cancelled = True
+        if self.actor._nursery is not None:
+            self.actor._nursery.cancel_scope.cancel()
 
     def close(self, reason: DownReason = DownReason.STOPPED) -> None:
         """Make a cell that is down `STOPPED`: no incarnation follows."""
@@ -141,6 +142,13 @@ class Cell(Generic[M]):
         while self.state is State.STARTING:
             await self._wait_changed()
 
+    async def wait_stopped(self) -> None:
+        """Wait until the actor has stopped for good."""
+        if self.state is State.STOPPED:
+            await trio.lowlevel.checkpoint()
+        while self.state is not State.STOPPED:
+            await self._wait_changed()
+
     async def wait_down(self) -> None:
         """Wait until no incarnation runs."""
         while self.up:
@@ -150,8 +158,7 @@ class Cell(Generic[M]):
 
     async def _task(self) -> None:
         try:
-            with self._scope:
-                await self._live()
+            await self._live()
         finally:
             self._end()
 
@@ -161,6 +168,8 @@ class Cell(Generic[M]):
         try:
             async with trio.open_nursery() as nursery:
                 actor._nursery = nursery
+                if self._cancelled:  # before this task ran for the first time
+                    nursery.cancel_scope.cancel()
                 await actor.started()
                 self._announce()
                 await self._run()

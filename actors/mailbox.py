@@ -28,8 +28,6 @@ __all__ = ["Mailbox", "MailboxStatistics"]
 
 T = TypeVar("T")
 
-_PUT: Final = outcome.Value(True)  # what wakes a sender whose message went in
-
 
 @attrs.frozen
 class MailboxStatistics:
@@ -124,7 +122,8 @@ class Mailbox(Generic[T]):
             MailboxClosed: it was closed, and everything in it has been received.
             trio.BusyResourceError: another task is receiving.
         """
-        await trio.lowlevel.checkpoint()
+        if self._items or self._closed:
+            await trio.lowlevel.checkpoint()
         while not self._items:
             if self._closed:
                 raise self._refusal()
@@ -155,7 +154,7 @@ class Mailbox(Generic[T]):
         self._closed = True
         self._room = -1
         for task in self._senders:
-            reschedule(task)
+            reschedule(task, outcome.Value(False))
         self._senders.clear()
         if self._receiver is not None:
             self._wake_receiver()
@@ -203,7 +202,7 @@ class Mailbox(Generic[T]):
         room = self._room - len(self._items)
         for task in list(self._senders)[: max(room, 0)]:
             self._items.append(self._senders.pop(task))
-            reschedule(task, _PUT)
+            reschedule(task, outcome.Value(True))
         if self._items and self._receiver is not None:
             self._wake_receiver()
 

@@ -300,6 +300,8 @@ class Supervisor(Actor[Cell[Any]]):
         return cell
 
     async def _start(self, cell: Cell[Any]) -> None:
+        if cell.actor.restart is Restart.NEVER and cell.since is not None:
+            raise ActorFailed(f"{cell.path} went down with its supervisor and must not be restarted")
         cell.start_awaited = True
         try:
             cell.launch(self.nursery)
