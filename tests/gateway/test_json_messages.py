@@ -30,6 +30,7 @@ from triode.rpc.pb import (
     v3lock_pb2,
     wal_pb2,
 )
+from triode.rpc.pb._pool import POOL
 
 FILES = [
     auth_pb2,
@@ -62,7 +63,7 @@ INTEGERS = {
 
 def values(field: Any, depth: int) -> st.SearchStrategy[Any]:
     if field.type == FieldDescriptor.TYPE_MESSAGE:
-        return messages(GetMessageClass(field.message_type), depth + 1)
+        return messages(field.message_type.full_name, depth + 1)
     if field.type == FieldDescriptor.TYPE_BOOL:
         return st.booleans()
     if field.type == FieldDescriptor.TYPE_STRING:
@@ -77,7 +78,8 @@ def values(field: Any, depth: int) -> st.SearchStrategy[Any]:
 
 
 @cache
-def messages(kind: Any, depth: int = 0) -> st.SearchStrategy[Message]:
+def messages(name: str, depth: int = 0) -> st.SearchStrategy[Message]:
+    kind = GetMessageClass(POOL.FindMessageTypeByName(name))
     usable = {
         field.name: field
         for field in kind.DESCRIPTOR.fields
@@ -88,11 +90,11 @@ def messages(kind: Any, depth: int = 0) -> st.SearchStrategy[Message]:
     def build(draw: st.DrawFn) -> Message:
         chosen = draw(st.lists(st.sampled_from(sorted(usable)), max_size=6, unique=True))
         message = kind()
-        for name in chosen:
-            field = usable[name]
+        for field_name in chosen:
+            field = usable[field_name]
             value = values(field, depth)
             drawn = draw(st.lists(value, max_size=3) if field.is_repeated else value)
-            message.MergeFrom(kind(**{name: drawn}))
+            message.MergeFrom(kind(**{field_name: drawn}))
         return message
 
     return build() if usable else st.builds(kind)
@@ -101,7 +103,7 @@ def messages(kind: Any, depth: int = 0) -> st.SearchStrategy[Message]:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.DESCRIPTOR.full_name)
 def test_there_and_back(kind: type[Message]) -> None:
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(messages(kind))
+    @given(messages(kind.DESCRIPTOR.full_name))
     def check(message: Message) -> None:
         assert decode(kind, encode(message)) == message
 
