@@ -10,6 +10,7 @@ storage writes the application gets only what is stable here as well.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from .errors import InvariantBroken, LogCompacted, LogUnavailable, RaftError
@@ -26,6 +27,7 @@ class RaftLog:
     """See the module. `applying_bytes_max` bounds what is handed out and not yet applied."""
 
     __slots__ = (
+        "_handed_out",
         "applied",
         "applying",
         "applying_bytes",
@@ -47,6 +49,7 @@ class RaftLog:
         self.applying_bytes_max = applying_bytes_max
         self.applying_bytes = 0
         self.applying_paused = False
+        self._handed_out: deque[tuple[int, int]] = deque()  # (last index, bytes) per Ready
 
     def __str__(self) -> str:
         unstable = self.unstable
@@ -226,14 +229,16 @@ class RaftLog:
             )
         self.applying = index
         if self.applying_bytes_max < NO_LIMIT:
-            self.applying_bytes += encoded_bytes(entries)
+            size = encoded_bytes(entries)
+            self.applying_bytes += size
+            self._handed_out.append((index, size))
         self.applying_paused = (
             self.applying_bytes >= self.applying_bytes_max
             or index < self._appliable_end(allow_unstable) - 1
         )
 
-    def applied_to(self, index: int, entries: Sequence[Entry] = ()) -> None:
-        """The application has applied `entries`, or a snapshot, up to `index`."""
+    def applied_to(self, index: int) -> None:
+        """The application has applied everything up to `index`."""
         if not self.applied <= index <= self.committed:
             raise InvariantBroken(
                 f"applied({index}) is out of range "
@@ -241,8 +246,8 @@ class RaftLog:
             )
         self.applied = index
         self.applying = max(self.applying, index)
-        if self.applying_bytes:
-            self.applying_bytes = max(0, self.applying_bytes - encoded_bytes(entries))
+        while self._handed_out and self._handed_out[0][0] <= index:
+            self.applying_bytes -= self._handed_out.popleft()[1]
         self.applying_paused = self.applying_bytes >= self.applying_bytes_max
 
     # --- Reading ----------------------------------------------------------------------------------

@@ -247,7 +247,7 @@ class Raft:
                 self._applied_snapshot(m.snapshot)
         elif kind == MessageType.STORAGE_APPLY_RESP:
             if m.entries:
-                self.applied_to(m.entries[-1].index, m.entries)
+                self.applied_to(m.entries[-1].index)
                 self.uncommitted_bytes = max(0, self.uncommitted_bytes - payload_bytes(m.entries))
         elif kind == MessageType.VOTE or kind == MessageType.PRE_VOTE:  # noqa: PLR1714
             election.answer(self, m)
@@ -306,9 +306,9 @@ class Raft:
 
     # --- The application's progress -----------------------------------------------------------------
 
-    def applied_to(self, index: int, entries: list[Entry] | tuple[Entry, ...] = ()) -> None:
+    def applied_to(self, index: int) -> None:
         """The application has applied up to `index`; a joint configuration may be left now."""
-        self.log.applied_to(max(index, self.log.applied), entries)
+        self.log.applied_to(max(index, self.log.applied))
         config = self.tracker.config
         if not (
             config.auto_leave

@@ -1,0 +1,35 @@
+"""The interpreters of interaction scripts, for the tests here."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_HERE = Path(__file__).parent
+
+
+def _load(name: str) -> ModuleType:
+    full = f"_raft_tests{name}"
+    if full not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full, _HERE / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[full] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[full]
+
+
+@pytest.fixture(scope="session")
+def scripts() -> ModuleType:
+    """The script format, and the interpreters of single functions."""
+    return _load("_scripts")
+
+
+@pytest.fixture(scope="session")
+def interaction() -> ModuleType:
+    """The interpreter of whole clusters."""
+    return _load("_interaction")
