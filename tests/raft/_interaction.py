@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import attrs
 
@@ -15,8 +16,9 @@ from triode.raft import (
     ConfChangeTransition,
     ConfChangeType,
     ConfChangeV2,
-    ConfState,
     Config,
+    ConfState,
+    Entry,
     EntryType,
     HardState,
     MemoryStorage,
@@ -41,6 +43,17 @@ _KINDS = {
     "u": ConfChangeType.UPDATE_NODE,
 }
 _MESSAGE_TYPES = {str(kind): kind for kind in MessageType}
+
+
+class Directive(Protocol):
+    """A command, as `_scripts` reads it."""
+
+    name: str
+    words: list[str]
+    options: dict[str, list[str]]
+    input: str
+
+    def option(self, key: str, default: str = "") -> str: ...
 
 
 class Output:
@@ -116,7 +129,7 @@ class Cluster:
         self.messages: list[Message] = []
         self.out = Output()
 
-    def __call__(self, d) -> str:
+    def __call__(self, d: Directive) -> str:
         self.out.text = ""
         command = getattr(self, d.name.replace("-", "_"))
         try:
@@ -127,18 +140,18 @@ class Cluster:
             self.out.write(str(error))
         return self.out.text or "ok"
 
-    def _member(self, d) -> Member:
+    def _member(self, d: Directive) -> Member:
         return self.members[int(d.words[0]) - 1]
 
     # --- Commands -------------------------------------------------------------------------------
 
-    def log_level(self, d) -> None:
+    def log_level(self, d: Directive) -> None:
         self._set_level(d.words[0])
 
     def _set_level(self, name: str) -> None:
         self.out.level = _LEVELS.index(name.upper())
 
-    def add_nodes(self, d) -> None:
+    def add_nodes(self, d: Directive) -> None:
         def flag(key: str) -> bool:
             return d.option(key) == "true"
 
@@ -182,26 +195,26 @@ class Cluster:
             )
             self.members.append(Member(RawNode(config), config, storage))
 
-    def campaign(self, d) -> None:
+    def campaign(self, d: Directive) -> None:
         self._member(d).node.campaign()
 
-    def compact(self, d) -> None:
+    def compact(self, d: Directive) -> None:
         self._member(d).storage.compact(int(d.words[1]))
         self.raft_log(d)
 
-    def forget_leader(self, d) -> None:
+    def forget_leader(self, d: Directive) -> None:
         self._member(d).node.forget_leader()
 
-    def propose(self, d) -> None:
+    def propose(self, d: Directive) -> None:
         self._member(d).node.propose(d.words[1].encode())
 
-    def propose_conf_change(self, d) -> None:
+    def propose_conf_change(self, d: Directive) -> None:
         changes = [_step(word) for word in d.input.split()]
         kind = d.option("transition", "auto")
         if d.option("v1") == "true":
             if len(changes) > 1 or kind != "auto":
                 raise ScriptError("v1 conf change can only have one operation and no transition")
-            change = ConfChange(*changes[0])
+            self._member(d).node.propose_conf_change(ConfChange(*changes[0]))
         else:
             transition = {
                 "auto": ConfChangeTransition.AUTO,
@@ -209,9 +222,9 @@ class Cluster:
                 "explicit": ConfChangeTransition.JOINT_EXPLICIT,
             }[kind]
             change = ConfChangeV2(transition, tuple(ConfChangeSingle(*step) for step in changes))
-        self._member(d).node.propose_conf_change(change)
+            self._member(d).node.propose_conf_change(change)
 
-    def raft_log(self, d) -> None:
+    def raft_log(self, d: Directive) -> None:
         storage = self._member(d).storage
         first, last = storage.first_index(), storage.last_index()
         if last < first:
@@ -219,7 +232,7 @@ class Cluster:
         else:
             self.out.write(describe_entries(storage.entries(first, last + 1, NO_LIMIT)))
 
-    def raft_state(self, _) -> None:
+    def raft_state(self, _: Directive) -> None:
         for member in self.members:
             status = member.node.status()
             voter = "(Voter)" if status.id in status.config.voters.ids else "(Non-Voter)"
@@ -227,10 +240,10 @@ class Cluster:
             term = status.hard_state.term
             self.out.write(f"{status.id}: {state} {voter} Term:{term} Lead:{lead}\n")
 
-    def report_unreachable(self, d) -> None:
+    def report_unreachable(self, d: Directive) -> None:
         self._member(d).node.report_unreachable(int(d.words[1]))
 
-    def send_snapshot(self, d) -> None:
+    def send_snapshot(self, d: Directive) -> None:
         member = self._member(d)
         message = Message(
             MessageType.SNAP,
@@ -242,29 +255,29 @@ class Cluster:
         self.messages.append(message)
         self.out.write(describe_message(message))
 
-    def set_randomized_election_timeout(self, d) -> None:
+    def set_randomized_election_timeout(self, d: Directive) -> None:
         self._member(d).node.raft.randomized_election_timeout = int(d.option("timeout"))
 
-    def status(self, d) -> None:
+    def status(self, d: Directive) -> None:
         for node, progress in self._member(d).node.status().progress.items():
             self.out.write(f"{node}: {progress}\n")
 
-    def tick_election(self, d) -> None:
+    def tick_election(self, d: Directive) -> None:
         member = self._member(d)
         for _ in range(member.config.election_ticks):
             member.node.tick()
 
-    def tick_heartbeat(self, d) -> None:
+    def tick_heartbeat(self, d: Directive) -> None:
         member = self._member(d)
         for _ in range(member.config.heartbeat_ticks):
             member.node.tick()
 
-    def transfer_leadership(self, d) -> None:
+    def transfer_leadership(self, d: Directive) -> None:
         self.members[int(d.option("from")) - 1].node.transfer_leader(int(d.option("to")))
 
     # --- Messages -------------------------------------------------------------------------------
 
-    def deliver_msgs(self, d) -> None:
+    def deliver_msgs(self, d: Directive) -> None:
         kind = _MESSAGE_TYPES.get(d.option("type"))
         count = 0
         for word in d.words:
@@ -275,7 +288,8 @@ class Cluster:
             self.out.write("no messages\n")
 
     def _deliver(self, to: int, kind: MessageType | None = None, *, drop: bool = False) -> int:
-        taken, left = [], []
+        taken: list[Message] = []
+        left: list[Message] = []
         for m in self.messages:
             local = m.from_ == m.to or m.from_ in _THREADS or m.to in _THREADS
             fits = m.to == to and not (drop and local) and kind in (None, m.type)
@@ -292,7 +306,7 @@ class Cluster:
 
     # --- Ready and the threads ------------------------------------------------------------------
 
-    def _each(self, d, title: str, action: Callable[[Member], None]) -> None:
+    def _each(self, d: Directive, title: str, action: Callable[[Member], None]) -> None:
         for word in d.words:
             member = self.members[int(word) - 1]
             if len(d.words) == 1:
@@ -302,13 +316,13 @@ class Cluster:
             with self.out.indented():
                 action(member)
 
-    def process_ready(self, d) -> None:
+    def process_ready(self, d: Directive) -> None:
         self._each(d, "handling Ready", self._process_ready)
 
-    def process_append_thread(self, d) -> None:
+    def process_append_thread(self, d: Directive) -> None:
         self._each(d, "processing append thread", self._process_append)
 
-    def process_apply_thread(self, d) -> None:
+    def process_apply_thread(self, d: Directive) -> None:
         self._each(d, "processing apply thread", self._process_apply)
 
     def _process_ready(self, member: Member) -> None:
@@ -355,7 +369,7 @@ class Cluster:
             self.out.write(describe_message(response) + "\n")
         self.messages += m.responses
 
-    def stabilize(self, d) -> None:
+    def stabilize(self, d: Directive) -> None:
         level = self.out.level
         if "log-level" in d.options:
             self._set_level(d.option("log-level"))
@@ -399,7 +413,12 @@ def _step(word: str) -> tuple[ConfChangeType, int]:
     return _KINDS[word[0]], int(word[1:])
 
 
-def _append(member: Member, state, entries, snapshot: Snapshot | None) -> None:
+def _append(
+    member: Member,
+    state: HardState | None,
+    entries: Sequence[Entry],
+    snapshot: Snapshot | None,
+) -> None:
     if state is not None:
         member.storage.set_hard_state(state)
     if snapshot is not None:
@@ -409,7 +428,7 @@ def _append(member: Member, state, entries, snapshot: Snapshot | None) -> None:
         member.storage.append(entries)
 
 
-def _apply(member: Member, entries) -> None:
+def _apply(member: Member, entries: Sequence[Entry]) -> None:
     """The state machine joins up what it is told."""
     history = member.storage.history
     for entry in entries:
@@ -417,7 +436,8 @@ def _apply(member: Member, entries) -> None:
         conf_state, update = last.metadata.conf_state, entry.data
         if entry.type != EntryType.NORMAL:
             v1 = entry.type == EntryType.CONF_CHANGE
-            change = decode_conf_change(entry.data) if v1 else decode_conf_change_v2(entry.data)
+            decode = decode_conf_change if v1 else decode_conf_change_v2
+            change = decode(entry.data).as_v2()
             conf_state, update = member.node.apply_conf_change(change), change.context
         meta = SnapshotMetadata(conf_state, entry.index, entry.term)
         history.append(Snapshot(last.data + update, meta))
