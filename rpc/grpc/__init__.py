@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..h2.frames import looks_like_http2
 from ..h2.limits import Limits
+from .client import GrpcClient
 from .events import (
     CallStarted,
     Cancelled,
@@ -23,6 +24,7 @@ __all__ = [
     "CallStarted",
     "Cancelled",
     "Ended",
+    "GrpcClient",
     "GrpcServer",
     "HalfClosed",
     "HttpRequest",

@@ -54,11 +54,11 @@ class Deframer:
         encoding: the call's grpc-encoding, for the refusal's text.
     """
 
-    __slots__ = ("_buffer", "_bytes_max", "_encoding", "_need")
+    __slots__ = ("_buffer", "_bytes_max", "_need", "encoding")
 
     def __init__(self, bytes_max: int, encoding: str = "") -> None:
         self._bytes_max = bytes_max
-        self._encoding = encoding
+        self.encoding = encoding
         self._buffer = bytearray()
         self._need = PREFIX_BYTES
 
@@ -81,7 +81,7 @@ class Deframer:
         while end - at >= PREFIX_BYTES:
             flag, size = read_prefix(data, at)
             if flag:
-                raise flag_fault(flag, self._encoding)
+                raise flag_fault(flag, self.encoding)
             if size > self._bytes_max:
                 raise too_large(size, self._bytes_max)
             stop = at + PREFIX_BYTES + size

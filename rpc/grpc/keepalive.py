@@ -27,15 +27,17 @@ class KeepaliveEnforcer:
         self._last_s: float | None = None
         self._strikes = 0
 
-    def sent(self) -> None:
-        """Headers or data went to the client: forgive."""
-        self._strikes = 0
-        self._last_s = None
+    def on_ping(self, now: float, *, streams: int, sent: bool) -> bool:
+        """Judge a ping; False: end the connection.
 
-    def on_ping(self, now: float, *, streams: int) -> bool:
-        """Judge a ping at `now` (monotonic seconds) with so many open calls; False: end it."""
+        Args:
+            now: monotonic seconds.
+            streams: open calls.
+            sent: headers or data went to the client since its last ping.
+        """
         last, self._last_s = self._last_s, now
-        if last is None:
+        if sent or last is None:
+            self._strikes = 0
             return True
         interval = self._interval_min_s
         if not streams and not self._permit_without_stream:

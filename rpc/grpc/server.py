@@ -58,6 +58,7 @@ from .framing import (
 from .heads import RequestParser
 from .keepalive import KeepaliveEnforcer
 from .metadata import Metadata, encode_metadata
+from .session import Call, Session
 from .status import trailers_block, trailers_only_block
 
 __all__ = ["GrpcServer"]
@@ -76,21 +77,7 @@ _make = tuple.__new__
 MESSAGE_BYTES_MAX = (2 << 20) + (512 << 10)
 
 
-class _Call:
-    """A streaming call: what the HTTP/2 stream does not know."""
-
-    __slots__ = ("answered", "deframer", "held_bytes", "over")
-
-    def __init__(self, deframer: Deframer) -> None:
-        self.deframer = deframer
-        self.answered = False
-        """Response headers have been sent."""
-        self.over = False
-        """Answered for good: what still comes is dropped."""
-        self.held_bytes = 0
-
-
-class GrpcServer:
+class GrpcServer(Session):
     """The server's side of one connection.
 
     Args:
@@ -119,9 +106,7 @@ class GrpcServer:
         self._clock = clock
         self._keepalive = keepalive
         parser = RequestParser(is_unary, http=http, heads_max=limits.memo_blocks_max)
-        self.connection = Connection(limits=limits, parse_head=parser, clock=clock)
-        self._streams = self.connection.streams
-        self._outbox = self.connection.outbox
+        super().__init__(Connection(limits=limits, parse_head=parser, clock=clock))
 
     # --- in -----------------------------------------------------------------------------------
 
@@ -152,7 +137,8 @@ class GrpcServer:
         elif isinstance(event, StreamReset):
             out.append(Cancelled(event.stream_id))
         elif isinstance(event, StreamWritable):
-            out.append(Writable(event.stream_id))
+            if event.stream_id in self._streams:
+                out.append(Writable(event.stream_id))
         elif isinstance(event, BodyTooLarge):
             self._too_large(event)
         elif isinstance(event, PingReceived):
@@ -198,7 +184,7 @@ class GrpcServer:
             self.connection.send_headers(stream_id, block, end_stream=True)
             return
         stream = self._streams[stream_id]
-        stream.call = _Call(Deframer(self._message_bytes_max, head.encoding))
+        stream.call = Call(Deframer(self._message_bytes_max, head.encoding))
         out.append(CallStarted(stream_id, head))
         if end_stream:
             out.append(HalfClosed(stream_id))
@@ -210,17 +196,12 @@ class GrpcServer:
         if stream is None or call is None or call.over:
             return
         try:
-            messages = call.deframer.feed(data)
+            messages = self._take(stream, call, data)
         except MessageFault as fault:
             out.append(Cancelled(stream_id))
             self.finish(stream_id, fault.code, fault.text)
             return
         out += [Message(stream_id, message) for message in messages]
-        if not stream.auto_credit:
-            # Only complete messages wait for the consumer; a partial one must be able to grow.
-            held = min(len(data), sum(map(len, messages)) + PREFIX_BYTES * len(messages))
-            call.held_bytes += held
-            self.connection.consume(stream_id, len(data) - held)
         if end_stream:
             self._half_closed(stream_id, out)
 
@@ -246,11 +227,12 @@ class GrpcServer:
         if (
             size <= outbox.window
             and size <= stream.send_window
-            and size <= outbox.frame_bytes_max
+            and size <= outbox.shortcut_bytes_max
             and stream.remote_closed
             and stream.call is None
         ):
             outbox.window -= size
+            outbox.wrote = True
             del self._streams[stream_id]
             outbox.frames += (
                 _pack_answer(
@@ -290,8 +272,10 @@ class GrpcServer:
         stream = self._streams.get(stream_id)
         if stream is None or stream.local_closed:
             return
-        call = stream.call
-        if call is None or not call.answered:
+        call = self._call(stream)
+        if call.over:
+            return
+        if not call.answered:
             self.send_headers(stream_id)
         self.connection.send_data(stream_id, frame(message))
 
@@ -330,71 +314,17 @@ class GrpcServer:
         if body:
             self.connection.send_data(stream_id, body, end_stream=True)
 
-    def data_to_send(self) -> bytes:
-        """Everything to write now, one piece."""
-        return self.connection.data_to_send()
-
-    def _call(self, stream: Stream) -> _Call:
+    def _call(self, stream: Stream) -> Call:
         if stream.call is None:
-            stream.call = _Call(Deframer(0))
-        call: _Call = stream.call
+            stream.call = Call(Deframer(0))
+        call: Call = stream.call
         return call
-
-    # --- flow control -------------------------------------------------------------------------
-
-    def backlog_bytes(self, stream_id: int) -> int:
-        """Bytes of a call that wait for the client's flow control credit."""
-        stream = self._streams.get(stream_id)
-        return stream.queued_bytes if stream is not None else 0
-
-    @property
-    def backlog_bytes_total(self) -> int:
-        """Bytes of all calls that wait for the client's flow control credit."""
-        return self._outbox.backlog_bytes
-
-    def pause(self, stream_id: int) -> None:
-        """Withhold credit for the messages of a call whose consumer is slow, until `resume`."""
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            stream.auto_credit = False
-
-    def resume(self, stream_id: int) -> None:
-        """Return the credit that was withheld, and no longer withhold any."""
-        stream = self._streams.get(stream_id)
-        if stream is not None and not stream.auto_credit:
-            stream.auto_credit = True
-            if stream.call is not None:
-                held, stream.call.held_bytes = stream.call.held_bytes, 0
-                self.connection.consume(stream_id, held)
-
-    # --- the connection -----------------------------------------------------------------------
-
-    @property
-    def closed(self) -> bool:
-        """Nothing more is read: write what `data_to_send` gives, then close the socket."""
-        return self.connection.closed
-
-    @property
-    def idle(self) -> bool:
-        """No call is open and nothing waits to be written."""
-        return self.connection.idle
-
-    def shutdown(self) -> None:
-        """Stop gracefully: no new calls; present ones finish, then `idle`."""
-        self.connection.shutdown()
-
-    def terminate(self) -> None:
-        """Stop now: GOAWAY, all calls are dropped."""
-        self.connection.terminate()
-
-    def ping(self, data: bytes = bytes(8)) -> None:
-        """Ask for a sign of life."""
-        self.connection.ping(data)
 
     def _pinged(self, out: list[ServerEvent]) -> None:
         keepalive = self._keepalive
         if keepalive is None or self._clock is None:
             return
-        if not keepalive.on_ping(self._clock(), streams=len(self._streams)):
-            self.connection.terminate(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+        sent, self._outbox.wrote = self._outbox.wrote, False
+        if not keepalive.on_ping(self._clock(), streams=len(self._streams), sent=sent):
+            self.terminate(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
             out.append(Ended(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings"))

@@ -95,6 +95,7 @@ class Connection:
         """GOAWAY for a fault has been queued, or `terminate` was called: send what is left, then close."""
         self.draining = False
         """We, or the peer, have announced the end: no new streams."""
+        self.streams_max = min(limits.concurrent_streams_max, limits.open_streams_max)
         self.peer_stream_max = 0
         """The highest stream id the peer has opened."""
         self.next_stream_id = 1 if client else 2
@@ -195,7 +196,7 @@ class Connection:
                 and stream_id & 1
                 and (head := memo.get(data[start:stop])) is not None
                 and head.whole
-                and len(streams) < self.limits.concurrent_streams_max
+                and len(streams) < self.streams_max
                 and stream_id <= self.accept_max
                 and self.block is None
             ):
@@ -206,8 +207,6 @@ class Connection:
                 )
                 continue
             self._frame(kind, flags, stream_id & STREAM_ID_MASK, data[start:stop], events)
-            if self.closed:
-                break
         else:
             self._need_bytes = FRAME_HEADER_BYTES
         if received and (renewal := self.windows.received(received)):
@@ -343,8 +342,16 @@ class Connection:
         """End now: GOAWAY is the last thing sent, all streams are dropped."""
         if self.closed:
             return
-        self.closed = self.draining = True
         self.outbox.frames.append(goaway(self.peer_stream_max, code, text.encode()))
+        self._drop()
+
+    def lost(self) -> None:
+        """The transport is gone: drop everything."""
+        self.outbox.frames.clear()
+        self._drop()
+
+    def _drop(self) -> None:
+        self.closed = self.draining = True
         for stream in self.streams.values():
             self.outbox.forget(stream)
         self.streams.clear()

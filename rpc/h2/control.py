@@ -118,7 +118,8 @@ def on_goaway(
     _connection_only(stream_id)
     if len(payload) < 8:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is too short")
-    conn.draining = True
+    if conn.client:
+        conn.draining = True
     last = int.from_bytes(payload[:4], "big") & STREAM_ID_MASK
     code = int.from_bytes(payload[4:8], "big")
     events.append(GoawayReceived(last, code, payload[8:]))

@@ -15,8 +15,8 @@ class Limits:
     """Bounds that this side sets; the first group is announced to the peer in SETTINGS."""
 
     concurrent_streams_max: int = 2**32 - 1
-    """Streams the peer may have open at once; more are refused (REFUSED_STREAM). 2**32 - 1 is
-    etcd's default and amounts to no bound: memory is then bounded by the budgets below."""
+    """SETTINGS_MAX_CONCURRENT_STREAMS: streams the peer may have open at once; more are refused
+    (REFUSED_STREAM). 2**32 - 1 is etcd's default and says that there is no bound ..."""
     stream_window_bytes: int = 1 << 20
     """SETTINGS_INITIAL_WINDOW_SIZE: unread bytes one stream may send us; at most 2**31 - 1."""
     connection_window_bytes: int = 8 << 20
@@ -29,6 +29,8 @@ class Limits:
     """SETTINGS_MAX_HEADER_LIST_SIZE, 32 bytes added per field: more ends the stream; a compressed
     block of more than this (CONTINUATION flood) ends the connection (ENHANCE_YOUR_CALM)."""
 
+    open_streams_max: int = 65_536
+    """... but memory has one: streams beyond this are refused whatever was announced."""
     body_bytes_max: int = (2 << 20) + 5
     """Largest body that is collected for a call wanted whole; more is reported as BodyTooLarge."""
     collected_bytes_max: int = 64 << 20

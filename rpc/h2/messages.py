@@ -137,7 +137,7 @@ def _request(
     head = _head(conn, block)
     if stream_id > conn.accept_max:
         return
-    if len(conn.streams) >= conn.limits.concurrent_streams_max:
+    if len(conn.streams) >= conn.streams_max:
         raise StreamFault(ErrorCode.REFUSED_STREAM, "too many streams")
     stream = Stream(stream_id, head, conn.outbox.initial_window, conn.windows.initial)
     conn.streams[stream_id] = stream

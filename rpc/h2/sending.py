@@ -13,6 +13,7 @@ from collections import deque
 from .errors import ConnectionFault, ErrorCode, StreamFault
 from .frames import (
     DATA,
+    DEFAULT_FRAME_BYTES_MAX,
     DEFAULT_WINDOW_BYTES,
     END_STREAM,
     WINDOW_BYTES_MAX,
@@ -31,7 +32,7 @@ __all__ = ["Outbox"]
 class Outbox:
     """Frames on their way out, and the credit that the peer has given.
 
-    `frames` is drained by the connection. `room` and the streams' `send_window` are read and
+    `frames` is drained by the connection. `window` and the streams' `send_window` are read and
     written directly by the layers above where one call per request would be too many.
     """
 
@@ -42,12 +43,14 @@ class Outbox:
         "_table_update_due",
         "_table_zero",
         "backlog_bytes",
-        "blocked",
         "frame_bytes_max",
         "frames",
         "initial_window",
+        "shortcut_bytes_max",
         "streams",
+        "waiting",
         "window",
+        "wrote",
     )
 
     def __init__(
@@ -61,11 +64,16 @@ class Outbox:
         self.window = DEFAULT_WINDOW_BYTES
         """Credit on the connection."""
         self.initial_window = DEFAULT_WINDOW_BYTES
-        self.frame_bytes_max = 16384
-        """The peer's limit for one frame; -1 while a table size update is due, so that the shortcut
-        for unary answers, which compares with it anyway, steps aside."""
-        self.blocked: dict[int, Stream] = {}
+        self.frame_bytes_max = DEFAULT_FRAME_BYTES_MAX
+        """The peer's limit for one frame."""
+        self.shortcut_bytes_max = DEFAULT_FRAME_BYTES_MAX
+        """The same for those who write whole answers on their own; 0 while a table size update is
+        due, which must go out in the next header block."""
+        self.waiting: dict[int, Stream] = {}
+        """Streams that have credit themselves and wait for the connection's, in turn."""
         self.backlog_bytes = 0
+        self.wrote = False
+        """HEADERS or DATA were written since somebody cleared this."""
         self._table_zero = False
         self._table_update_due = False
 
@@ -79,12 +87,11 @@ class Outbox:
             return
         if self._table_update_due:
             self._table_update_due = False
-            self.frame_bytes_max = abs(self.frame_bytes_max)
+            self.shortcut_bytes_max = self.frame_bytes_max
             block = TABLE_SIZE_ZERO + block
+        self.wrote = True
         self.frames.append(
-            headers(
-                stream.id, block, end_stream=end_stream, frame_bytes_max=abs(self.frame_bytes_max)
-            )
+            headers(stream.id, block, end_stream=end_stream, frame_bytes_max=self.frame_bytes_max)
         )
         if end_stream:
             self.close_local(stream)
@@ -95,27 +102,28 @@ class Outbox:
         Raises:
             ConnectionFault: the peer lets more wait than `backlog_bytes_max`.
         """
-        if not stream.queue:
-            size = len(data)
-            if size <= self.window and size <= stream.send_window and size <= self.frame_bytes_max:
-                self._write(stream, data, END_STREAM if end_stream else 0)
-                if end_stream:
-                    self.close_local(stream)
-                return
-            if self.backlog_bytes > self._limits.backlog_bytes_max:
-                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "send backlog is full")
-            stream.queue = deque()
-        elif self.backlog_bytes > self._limits.backlog_bytes_max:
+        size = len(data)
+        if (
+            not stream.queue
+            and size <= self.window
+            and size <= stream.send_window
+            and size <= self.frame_bytes_max
+        ):
+            self._write(stream, data, END_STREAM if end_stream else 0)
+            if end_stream:
+                self.close_local(stream)
+            return
+        # What waits already is held against the bound, not this message: any single one may pass.
+        if self.backlog_bytes > self._limits.backlog_bytes_max:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "send backlog is full")
-        assert stream.queue is not None
+        if stream.queue is None:
+            stream.queue = deque()
         stream.queue.append(data)
-        stream.queued_bytes += len(data)
-        self.backlog_bytes += len(data)
+        stream.queued_bytes += size
+        self.backlog_bytes += size
         stream.end_queued = end_stream
-        while self._write_next(stream):
-            pass
-        if stream.queue:
-            self.blocked[stream.id] = stream
+        if stream.id not in self.waiting:
+            self._write_all(stream)
 
     def close_local(self, stream: Stream) -> None:
         """Our side of the stream is complete.
@@ -136,7 +144,7 @@ class Outbox:
         self.backlog_bytes -= stream.queued_bytes
         stream.queued_bytes = 0
         stream.queue = None
-        self.blocked.pop(stream.id, None)
+        self.waiting.pop(stream.id, None)
 
     # --- credit -------------------------------------------------------------------------------
 
@@ -150,15 +158,17 @@ class Outbox:
     def release(self) -> list[int]:
         """Write what waits, one frame per stream in turn, as far as the credit reaches."""
         done: list[int] = []
-        ready = deque(self.blocked.values())
+        waiting = self.waiting
+        ready = deque(waiting.values())
         while ready and self.window > 0:
             stream = ready.popleft()
             if self._write_next(stream):
                 ready.append(stream)
             elif not stream.queue:
                 done.append(stream.id)
-        for stream_id in done:
-            self.blocked.pop(stream_id, None)
+                del waiting[stream.id]
+            elif stream.send_window <= 0:
+                del waiting[stream.id]
         return done
 
     def settle(self, old_initial_window: int, settings: PeerSettings) -> list[int]:
@@ -167,29 +177,25 @@ class Outbox:
         Raises:
             ConnectionFault: a stream's window would exceed 2**31 - 1.
         """
-        delta = settings.initial_window_bytes - old_initial_window
         self.initial_window = settings.initial_window_bytes
-        for stream in self.streams.values():
+        self.frame_bytes_max = settings.frame_bytes_max
+        self.shortcut_bytes_max = 0 if self._table_update_due else self.frame_bytes_max
+        delta = self.initial_window - old_initial_window
+        done: list[int] = []
+        for stream in list(self.streams.values()) if delta else ():
             stream.send_window += delta
             if stream.send_window > WINDOW_BYTES_MAX:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "stream window too large")
-        due = self._table_update_due
-        self.frame_bytes_max = -settings.frame_bytes_max if due else settings.frame_bytes_max
-        return self.release() if delta > 0 else []
+            if stream.queue and self._write_all(stream):
+                done.append(stream.id)
+        return done
 
     def stream_credit(self, stream: Stream, credit: int) -> bool:
         """A stream's window is raised; tells whether what waited has all gone out."""
         if stream.send_window + credit > WINDOW_BYTES_MAX:
             raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "stream window too large")
         stream.send_window += credit
-        if not stream.queue:
-            return False
-        while self._write_next(stream):
-            pass
-        if stream.queue:
-            return False
-        self.blocked.pop(stream.id, None)
-        return True
+        return bool(stream.queue) and self._write_all(stream)
 
     def table_limited(self, header_table_bytes_max: int) -> None:
         """The peer's HPACK decoder has a new maximum.
@@ -201,12 +207,25 @@ class Outbox:
 
     # --- frames -------------------------------------------------------------------------------
 
+    def _write_all(self, stream: Stream) -> bool:
+        """Write what waits on one stream as far as credit reaches; tells whether that was all."""
+        while self._write_next(stream):
+            pass
+        if not stream.queue:
+            self.waiting.pop(stream.id, None)
+            return True
+        if stream.send_window > 0:
+            self.waiting.setdefault(stream.id, stream)
+        else:
+            self.waiting.pop(stream.id, None)
+        return False
+
     def _write_next(self, stream: Stream) -> bool:
         """Write one frame of what waits; tell whether another one could follow at once."""
         queue = stream.queue
         if not queue:
             return False
-        room = min(self.window, stream.send_window, abs(self.frame_bytes_max))
+        room = min(self.window, stream.send_window, self.frame_bytes_max)
         chunk = queue[0]
         if chunk and room <= 0:
             return False
@@ -230,6 +249,7 @@ class Outbox:
 
     def _write(self, stream: Stream, data: bytes | memoryview, flags: int) -> None:
         size = len(data)
+        self.wrote = True
         self.window -= size
         stream.send_window -= size
         self.frames.append(pack_head(size << 8 | DATA, flags, stream.id))

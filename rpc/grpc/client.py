@@ -1,0 +1,312 @@
+"""A gRPC client session over one HTTP/2 connection, without any IO: the mirror image of the server's.
+
+`start_call` gives a stream id; events of a call are `Headers`, any number of `Message`, and exactly one
+`Finished`, whatever happens: status, reset, GOAWAY, a broken rule, or the loss of the connection (of which
+the user tells with `lost`). Only after `cancel` comes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...errors import Code
+from ..h2 import hpack_encoder
+from ..h2.connection import Connection
+from ..h2.errors import ErrorCode
+from ..h2.events import (
+    ConnectionEnded,
+    DataReceived,
+    Event,
+    GoawayReceived,
+    HeadersReceived,
+    StreamReset,
+    StreamWritable,
+    TrailersReceived,
+)
+from ..h2.frames import STREAM_ID_MASK
+from ..h2.hpack_tables import Field
+from ..h2.limits import Limits
+from .framing import Deframer, MessageFault, frame
+from .metadata import Metadata, encode_metadata
+from .responses import ResponseHead, parse_response, read_status, reset_status
+from .session import Call, Session
+from .timeout import format_timeout
+
+__all__ = [
+    "ClientEvent",
+    "Draining",
+    "Finished",
+    "GrpcClient",
+    "Headers",
+    "Message",
+    "Writable",
+]
+
+_BLOCKS_MAX = 256
+
+
+class Headers(NamedTuple):
+    """The server has begun to answer."""
+
+    stream_id: int
+    metadata: Metadata
+
+
+class Message(NamedTuple):
+    """The next message of the answer."""
+
+    stream_id: int
+    data: bytes
+
+
+class Finished(NamedTuple):
+    """The call is over. `processed` False: the server surely has not seen it, so try elsewhere."""
+
+    stream_id: int
+    code: int
+    text: str
+    metadata: Metadata
+    processed: bool
+
+
+class Writable(NamedTuple):
+    """All that waited for flow control credit on this call has gone out."""
+
+    stream_id: int
+
+
+class Draining(NamedTuple):
+    """The server takes no new calls on this connection; present ones go on."""
+
+    code: int
+    text: str
+
+
+ClientEvent = Headers | Message | Finished | Writable | Draining
+
+
+class GrpcClient(Session):
+    """The client's side of one connection.
+
+    Args:
+        authority: the server's host and port, as `:authority`.
+        scheme: "http" or "https".
+        user_agent: sent with each call.
+        limits: of the HTTP/2 connection.
+        message_bytes_max: the largest message accepted, in bytes.
+        clock: monotonic seconds, for flood limits; None: no time passes.
+    """
+
+    def __init__(
+        self,
+        *,
+        authority: str,
+        scheme: str = "http",
+        user_agent: str = "grpc-python-triode",
+        limits: Limits | None = None,
+        message_bytes_max: int = 2**31 - 1,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        super().__init__(
+            Connection(client=True, limits=limits, parse_head=parse_response, clock=clock)
+        )
+        self._message_bytes_max = message_bytes_max
+        self._head: tuple[Field, ...] = (
+            (b":method", b"POST"),
+            (b":scheme", scheme.encode()),
+            (b":authority", authority.encode()),
+            (b"content-type", b"application/grpc"),
+            (b"te", b"trailers"),
+            (b"grpc-accept-encoding", b"identity"),
+            (b"user-agent", user_agent.encode()),
+        )
+        self._blocks: dict[tuple[str, tuple[Field, ...]], bytes] = {}
+        self._open: dict[int, Call] = {}
+
+    # --- calls --------------------------------------------------------------------------------
+
+    @property
+    def can_start(self) -> bool:
+        """A call may start now: the server is not draining and allows one more stream."""
+        conn = self.connection
+        return not (
+            conn.closed
+            or conn.draining
+            or conn.next_stream_id > STREAM_ID_MASK
+            or len(self._streams) >= conn.peer.concurrent_streams_max
+        )
+
+    def start_call(
+        self,
+        path: str,
+        *,
+        metadata: Metadata | None = None,
+        timeout_ns: int | None = None,
+    ) -> int:
+        """Send the head of a call and return its stream id.
+
+        Args:
+            path: "/package.Service/Method".
+            metadata: fields of the application.
+            timeout_ns: time for the whole call; it is sent along, watching it is the user's part.
+
+        Raises:
+            RuntimeError: `can_start` is False.
+            ValueError, TypeError: the metadata cannot be sent.
+        """
+        if not self.can_start:
+            raise RuntimeError("the connection takes no new calls")
+        block = self._block(path, encode_metadata(metadata) if metadata else ())
+        if timeout_ns is not None:
+            block += hpack_encoder.encode(((b"grpc-timeout", format_timeout(timeout_ns)),))
+        stream = self.connection.open_stream(block, end_stream=False)
+        stream.call = self._open[stream.id] = Call(Deframer(self._message_bytes_max))
+        return stream.id
+
+    def call(
+        self,
+        path: str,
+        message: bytes,
+        *,
+        metadata: Metadata | None = None,
+        timeout_ns: int | None = None,
+    ) -> int:
+        """Start a call that sends exactly one message; see `start_call`."""
+        stream_id = self.start_call(path, metadata=metadata, timeout_ns=timeout_ns)
+        self.connection.send_data(stream_id, frame(message), end_stream=True)
+        return stream_id
+
+    def send_message(self, stream_id: int, message: bytes) -> None:
+        """Send one message, or queue it for flow control (`backlog_bytes`, `Writable`)."""
+        self.connection.send_data(stream_id, frame(message))
+
+    def half_close(self, stream_id: int) -> None:
+        """Say that no more messages come."""
+        self.connection.send_data(stream_id, b"", end_stream=True)
+
+    def cancel(self, stream_id: int) -> None:
+        """Give a call up; no more events come for it."""
+        self._open.pop(stream_id, None)
+        self.connection.reset(stream_id, ErrorCode.CANCEL)
+
+    def _block(self, path: str, metadata: tuple[Field, ...]) -> bytes:
+        key = (path, metadata)
+        block = self._blocks.get(key)
+        if block is None:
+            fields = (*self._head[:3], (b":path", path.encode()), *self._head[3:], *metadata)
+            block = hpack_encoder.encode(fields)
+            if len(self._blocks) >= _BLOCKS_MAX:
+                self._blocks.clear()
+            self._blocks[key] = block
+        return block
+
+    # --- in -----------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[ClientEvent]:
+        """Take bytes from the server; returns what they mean. Never raises for a server's faults."""
+        out: list[ClientEvent] = []
+        for event in self.connection.receive(data):
+            self._event(event, out)
+        return out
+
+    def lost(self, text: str) -> list[ClientEvent]:
+        """The connection is gone (end of file, or an error): how the open calls end."""
+        self.connection.lost()
+        out: list[ClientEvent] = []
+        self._fail_all(text, out)
+        return out
+
+    def _event(self, event: Event, out: list[ClientEvent]) -> None:
+        if isinstance(event, DataReceived):
+            self._data(event, out)
+        elif isinstance(event, HeadersReceived):
+            self._headers(event, out)
+        elif isinstance(event, TrailersReceived):
+            code, text, metadata = read_status(event.fields)
+            self._finish(event.stream_id, code, text, metadata, out)
+        elif isinstance(event, StreamReset):
+            code, text = reset_status(event.code)
+            processed = event.code != ErrorCode.REFUSED_STREAM
+            self._finish(event.stream_id, code, text, {}, out, processed=processed)
+        elif isinstance(event, StreamWritable):
+            if event.stream_id in self._streams:
+                out.append(Writable(event.stream_id))
+        elif isinstance(event, GoawayReceived):
+            self._goaway(event, out)
+        elif isinstance(event, ConnectionEnded):
+            self._fail_all(f"connection error: {event.text}", out)
+
+    def _headers(self, event: HeadersReceived, out: list[ClientEvent]) -> None:
+        stream_id = event.stream_id
+        head: ResponseHead = event.head
+        call = self._open.get(stream_id)
+        if call is None:
+            return
+        call.answered = True
+        if head.fault is not None:
+            self._give_up(stream_id, *head.fault, out)
+        elif event.end_stream:
+            code, text, metadata = read_status(head.fields)
+            self._finish(stream_id, code, text, metadata, out)
+        else:
+            call.deframer.encoding = head.encoding
+            out.append(Headers(stream_id, head.metadata))
+
+    def _data(self, event: DataReceived, out: list[ClientEvent]) -> None:
+        stream_id = event.stream_id
+        call = self._open.get(stream_id)
+        stream = self._streams.get(stream_id)
+        if call is None:
+            return
+        try:
+            if stream is not None:
+                messages = self._take(stream, call, event.data)
+            else:
+                messages = call.deframer.feed(event.data)
+        except MessageFault as fault:
+            self._give_up(stream_id, fault.code, fault.text, out)
+            return
+        out += [Message(stream_id, message) for message in messages]
+        if event.end_stream:
+            text = "server closed the stream without sending trailers"
+            self._finish(stream_id, Code.INTERNAL, text, {}, out)
+
+    def _goaway(self, event: GoawayReceived, out: list[ClientEvent]) -> None:
+        text = event.debug.decode("utf-8", "replace")
+        out.append(Draining(event.code, text))
+        for stream_id in [at for at in self._open if at > event.last_stream_id]:
+            stream = self._streams.pop(stream_id, None)
+            if stream is not None:
+                self._outbox.forget(stream)
+            reason = "the server is going away before it saw the call"
+            self._finish(stream_id, Code.UNAVAILABLE, reason, {}, out, processed=False)
+
+    def _give_up(self, stream_id: int, code: int, text: str, out: list[ClientEvent]) -> None:
+        """End a call because of what the server sent."""
+        self.connection.reset(stream_id, ErrorCode.CANCEL)
+        self._finish(stream_id, code, text, {}, out)
+
+    def _finish(
+        self,
+        stream_id: int,
+        code: int,
+        text: str,
+        metadata: Metadata,
+        out: list[ClientEvent],
+        *,
+        processed: bool = True,
+    ) -> None:
+        call = self._open.pop(stream_id, None)
+        if call is None:
+            return
+        if code == Code.OK and call.deframer.pending_bytes:
+            code, text = Code.INTERNAL, "the last message is cut"
+        out.append(Finished(stream_id, code, text, metadata, processed))
+        if stream_id in self._streams:
+            # The answer is complete and our request is not: nobody reads the rest of it.
+            self.connection.reset(stream_id, ErrorCode.NO_ERROR)
+
+    def _fail_all(self, text: str, out: list[ClientEvent]) -> None:
+        for stream_id in list(self._open):
+            self._finish(stream_id, Code.UNAVAILABLE, text, {}, out)

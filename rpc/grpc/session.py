@@ -1,0 +1,109 @@
+"""What a server's and a client's session have in common: bytes, credit, and the end.
+
+Credit of a paused call: complete messages that were handed to the user are withheld until `resume`. The bytes of a
+message that is not complete yet are always returned, because a message larger than the stream's
+window could otherwise never arrive.
+"""
+
+from __future__ import annotations
+
+from ..h2.connection import Connection
+from ..h2.errors import ErrorCode
+from ..h2.streams import Stream
+from .framing import PREFIX_BYTES, Deframer
+
+__all__ = ["Call", "Session"]
+
+
+class Call:
+    """What the HTTP/2 stream does not know about its call."""
+
+    __slots__ = ("answered", "deframer", "held_bytes", "over")
+
+    def __init__(self, deframer: Deframer) -> None:
+        self.deframer = deframer
+        self.answered = False
+        """The response's head has been sent (server) or received (client)."""
+        self.over = False
+        """The status is known: what still comes is dropped."""
+        self.held_bytes = 0
+        """Credit that waits for `resume`."""
+
+
+class Session:
+    """One HTTP/2 connection that carries gRPC calls."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._streams = connection.streams
+        self._outbox = connection.outbox
+
+    def data_to_send(self) -> bytes:
+        """Everything to write now, in one piece; empty when there is nothing."""
+        return self.connection.data_to_send()
+
+    def _take(self, stream: Stream, call: Call, data: bytes) -> list[bytes]:
+        """Cut body bytes into messages and settle their credit; raises MessageFault."""
+        messages = call.deframer.feed(data)
+        if not stream.auto_credit:
+            size = sum(map(len, messages)) + PREFIX_BYTES * len(messages)
+            held = min(len(data), size)
+            call.held_bytes += held
+            self.connection.consume(stream.id, len(data) - held)
+        return messages
+
+    # --- flow control -------------------------------------------------------------------------
+
+    def backlog_bytes(self, stream_id: int) -> int:
+        """Bytes of a call that wait for the peer's flow control credit."""
+        stream = self._streams.get(stream_id)
+        return stream.queued_bytes if stream is not None else 0
+
+    @property
+    def backlog_bytes_total(self) -> int:
+        """Bytes of all calls that wait for the peer's flow control credit."""
+        return self._outbox.backlog_bytes
+
+    def pause(self, stream_id: int) -> None:
+        """Withhold credit for the messages of a call whose consumer is slow, until `resume`."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.auto_credit = False
+
+    def resume(self, stream_id: int) -> None:
+        """Return the credit that was withheld, and withhold no more."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and not stream.auto_credit:
+            stream.auto_credit = True
+            call: Call | None = stream.call
+            if call is not None:
+                held, call.held_bytes = call.held_bytes, 0
+                self.connection.consume(stream_id, held)
+
+    # --- the connection -----------------------------------------------------------------------
+
+    @property
+    def open_calls(self) -> int:
+        return len(self._streams)
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more is read: write what `data_to_send` gives, then close the socket."""
+        return self.connection.closed
+
+    @property
+    def idle(self) -> bool:
+        """No call is open and nothing waits to be written."""
+        return self.connection.idle
+
+    def shutdown(self) -> None:
+        """Stop gracefully: no new calls; present ones finish, then `idle`."""
+        self.connection.shutdown()
+
+    def terminate(self, code: ErrorCode = ErrorCode.NO_ERROR, text: str = "") -> None:
+        """Stop now: GOAWAY, all calls are dropped."""
+        self.connection.terminate(code, text)
+
+    def ping(self, data: bytes = bytes(8)) -> None:
+        """Ask for a sign of life; any byte received afterwards is one."""
+        self.connection.ping(data)
