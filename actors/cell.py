@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell"]
 
 M = TypeVar("M")
+E = TypeVar("E", bound=BaseException)
 
 log = logging.getLogger("triode.actors")
 
@@ -182,7 +183,7 @@ class Cell(Generic[M]):
             crash, rest = group.split(Exception)
             self.error = None if crash is None else _unwrap(crash)
             if rest is not None:
-                raise rest from None
+                raise _unwrap(rest) from None
         finally:
             actor._nursery = None
 
@@ -251,8 +252,8 @@ class Cell(Generic[M]):
         await self._changed.park()
 
 
-def _unwrap(error: Exception) -> Exception:
-    """The one error in the nursery's group, or the group."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+def _unwrap(error: E) -> E:
+    """The one error in the nurseries' groups, or the group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

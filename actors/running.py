@@ -34,6 +34,7 @@ async def running(actor: A) -> AsyncIterator[A]:
     """
     root: Cell[Any] = Cell(actor)
     errors: list[BaseException] = []
+    cancelled: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
 
@@ -44,10 +45,14 @@ async def running(actor: A) -> AsyncIterator[A]:
             root.on_down = on_down
             root.launch(nursery)
             await root.wait_settled()
+            if root.error is not None:
+                await trio.lowlevel.checkpoint()  # raises: `on_down` has cancelled this
             yield actor
             await _stop(root)
     except BaseExceptionGroup as group:
-        errors.extend(group.exceptions)
+        cancelled, others = group.split(trio.Cancelled)
+        if others is not None:
+            errors.extend(others.exceptions)
     finally:
         if not root.up:
             root.close()
@@ -57,6 +62,8 @@ async def running(actor: A) -> AsyncIterator[A]:
         raise errors[0]
     if errors:
         raise BaseExceptionGroup(f"{root.name} and its user failed", errors)
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _stop(root: Cell[Any]) -> None:

@@ -72,7 +72,7 @@ async def test_an_error_given_to_fail_is_raised_at_the_asker() -> None:
 async def test_ask_times_out_and_abandons(autojump_clock: MockClock) -> None:
     async with running(Counter()) as counter:
         began = trio.current_time()
-        with pytest.raises(AskTimeout, match="Counter: no reply within 2.5 s"):
+        with pytest.raises(AskTimeout, match=r"Counter: no reply within 2\.5 s"):
             await counter.ref.ask(partial(Add, 0), 2.5)
         assert trio.current_time() - began == pytest.approx(2.5)
         (reply,) = counter.unanswered

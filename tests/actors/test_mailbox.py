@@ -207,7 +207,9 @@ async def test_nothing_is_lost_doubled_or_reordered(
 ) -> None:
     """Senders of all kinds, some cancelled, against the order in which each sender sent."""
     random = Random(seed)
-    mailbox: Mailbox[tuple[int, int]] = Mailbox(random.randint(1, 5), batch_max=random.randint(1, 4))
+    mailbox: Mailbox[tuple[int, int]] = Mailbox(
+        random.randint(1, 5), batch_max=random.randint(1, 4)
+    )
     sent: dict[int, list[int]] = {sender: [] for sender in range(4)}
     received: dict[int, list[int]] = {sender: [] for sender in range(4)}
 
