@@ -38,14 +38,15 @@ HASHES_KEPT_MAX = 10
 class Sweep:
     """One compaction on its way through the rows."""
 
-    __slots__ = ("hash", "hash_valid", "position", "previous", "revision")
+    __slots__ = ("hash", "hash_valid", "keeps_any", "position", "previous", "revision")
 
     def __init__(self, revision: int, previous: int, hash_valid: bool) -> None:
         self.revision = revision
         self.previous = previous  # the compact revision before this one
         self.hash_valid = hash_valid
         self.position = main_key(0)
-        self.hash: RowHash | None = None
+        self.hash: RowHash | None = None  # from the first slice on
+        self.keeps_any = True
 
 
 class Compactor:
@@ -82,7 +83,8 @@ class Compactor:
         backend = self._store.backend
         rows = backend.range("key", sweep.position, main_key(sweep.revision + 1), keys_max)
         if sweep.hash is None:
-            sweep.hash = RowHash(sweep.previous, sweep.revision, self._keeps_any(sweep.revision))
+            sweep.hash = RowHash(sweep.previous, sweep.revision)
+            sweep.keeps_any = self._keeps_any(sweep.revision)
         self._sweep_rows(sweep, sweep.hash, rows)
         if len(rows) == keys_max:
             sweep.position = rows[-1][0] + b"\0"
@@ -107,7 +109,9 @@ class Compactor:
             kept = entry is not None and entry.oldest() == packed
             if not kept:
                 backend.delete("key", disk)
-            hashing.add(disk, kv, packed, kept)
+            hashing.add(
+                disk, kv, packed, kept or not sweep.keeps_any
+            )  # none kept: all count, as in etcd
 
     def _keeps_any(self, revision: int) -> bool:
         """Whether any key has a revision up to `revision` that survives; mostly the first one has."""

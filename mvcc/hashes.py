@@ -2,11 +2,10 @@
 
 HashKV(r) is CRC-32C over the bucket's name `key` and then, in order, key and value bytes of each row
 with main <= r, minus what compaction has removed or is about to remove (members may have swept to
-different points): a row at or below the compact revision counts only if it is what the index would
-keep at r. A tombstone of exactly the compact revision is skipped, because versions of etcd differ on
-whether they store it. Two peculiarities are part of the definition, since others compute them so:
-the rows kept are those for r rather than for the compact revision, and when no row at all is kept,
-none is skipped.
+different points): a row at or below the compact revision counts only if it is what a key is at r. When
+no key exists at r, etcd skips nothing; we then count what keys were at the compact revision, which is
+what etcd counts once its sweep is over, and the same at any other time. A tombstone of exactly
+the compact revision is skipped, because versions of etcd differ on whether they store it.
 
 When a compaction finishes, the hash over what it saw, (previous compact revision, its revision], is
 kept, and answers HashKV for that revision from then on.
@@ -23,9 +22,10 @@ from typing import NamedTuple
 import google_crc32c
 
 from ..backends.contract import View
-from .revision import MAIN_SHIFT, TOMBSTONE, packed_from_disk
+from .index import Index
+from .revision import MAIN_SHIFT, TOMBSTONE, bound_after, packed_from_disk
 
-__all__ = ["BUCKETS", "HashKV", "KeyHash", "RowHash", "hash_all", "hash_kv"]
+__all__ = ["BUCKETS", "HashKV", "KeyHash", "RowHash", "hash_all", "hash_kv", "kept_below"]
 
 ROWS_PER_SLICE = 1000
 _IGNORED = frozenset({b"consistent_index", b"term", b"storageVersion"})
@@ -54,19 +54,18 @@ class HashKV(NamedTuple):
 class RowHash:
     """The running hash; rows are handed in in order with the verdict "kept"."""
 
-    __slots__ = ("_compact", "_compact_bound", "_crc", "_keeps_any", "_revision")
+    __slots__ = ("_compact", "_compact_bound", "_crc", "_revision")
 
-    def __init__(self, compact_revision: int, revision: int, keeps_any: bool) -> None:
+    def __init__(self, compact_revision: int, revision: int) -> None:
         self._compact = compact_revision
         self._compact_bound = (compact_revision + 1) << MAIN_SHIFT
         self._revision = revision
-        self._keeps_any = keeps_any
         self._crc = int(google_crc32c.value(b"key"))
 
     def add(self, disk: bytes, kv: bytes, packed: int, kept: bool) -> None:
         """Count one row with main <= the hashed revision, unless compaction hides it."""
         if packed < self._compact_bound:
-            if self._keeps_any and not kept:
+            if not kept:
                 return
             if packed & TOMBSTONE and packed >> MAIN_SHIFT == self._compact:
                 return
@@ -74,6 +73,24 @@ class RowHash:
 
     def value(self) -> HashKV:
         return HashKV(self._crc, self._compact, self._revision)
+
+
+def kept_below(index: Index, compact_revision: int, revision: int) -> set[int]:
+    """The packed revisions up to the compact revision that count in HashKV(revision)."""
+    kept: set[int] = set()
+    if compact_revision < 0:
+        return kept
+    bound = bound_after(compact_revision)
+    keeps_any = False
+    for entry in index.keys.values():
+        packed = entry.at(revision)
+        if packed:
+            keeps_any = True
+            if packed < bound:
+                kept.add(packed)
+    if not keeps_any:
+        kept = {entry.at(compact_revision) for entry in index.keys.values()}
+    return kept
 
 
 class KeyHash:
@@ -89,14 +106,13 @@ class KeyHash:
         revision: int,
         compact_revision: int,
         kept: Collection[int],
-        keeps_any: bool,
     ) -> None:
         self._view = view
         self._revision = revision
         self._kept = kept
-        self._hash = RowHash(compact_revision, revision, keeps_any)
+        self._hash = RowHash(compact_revision, revision)
         self._start = b""
-        self._end = (revision + 1).to_bytes(8, "big")
+        self._end = max(0, revision + 1).to_bytes(8, "big")
 
     def advance(self, rows_max: int = ROWS_PER_SLICE) -> bool:
         """Hash up to `rows_max` rows; True when the end is reached (the view is then closed)."""
@@ -131,10 +147,9 @@ def hash_kv(
     revision: int,
     compact_revision: int,
     kept: Collection[int],
-    keeps_any: bool,
 ) -> HashKV:
     """HashKV in one go; see `KeyHash`."""
-    return KeyHash(view, revision, compact_revision, kept, keeps_any).run()
+    return KeyHash(view, revision, compact_revision, kept).run()
 
 
 def hash_all(view: View) -> int:

@@ -23,14 +23,14 @@ from ..errors import Compacted, CorruptData, FutureRev, KeyNotFound, LeaseNotFou
 from .cache import CACHE_BYTES, CACHE_FILL_KEYS_MAX, ValueCache
 from .compaction import COMPACTION_KEYS_MAX, HASHES_KEPT_MAX, Compactor
 from .events import DELETE, PUT, Event, History
-from .hashes import HashKV, KeyHash, hash_all
+from .hashes import HashKV, KeyHash, hash_all, kept_below
 from .history import read_history
 from .index import KeyIndex
 from .keyvalue import deleted, encode, frame, lease_of, tombstone, value_of
 from .ranges import Found, RangeResult, open_end, run_range
 from .requests import DeleteRangeRequest, LeaseHooks, NoLeases, PutRequest, RangeRequest, TxnRequest
 from .restore import restore
-from .revision import MAIN_SHIFT, SUB_MAX, TOMBSTONE, bound_after, disk_key
+from .revision import MAIN_SHIFT, SUB_MAX, TOMBSTONE, disk_key
 from .txn import TxnResult, run_txn
 
 __all__ = ["DeleteResult", "PutResult", "Store"]
@@ -352,24 +352,15 @@ class Store:
         A hash that a compaction left is returned at once.
         """
         for known in self._hashes:
-            if known.hash_revision == revision:
+            if 0 < known.hash_revision == revision:
                 return known
         if 0 < revision < self.compact_revision:
             raise Compacted
         if revision > self.revision:
             raise FutureRev
-        revision = revision if revision > 0 else self.revision
-        bound = bound_after(self.compact_revision)
-        kept: set[int] = set()
-        keeps_any = False
-        for entry in self.index.keys.values():
-            packed = entry.at(revision)
-            if packed:
-                keeps_any = True
-                if packed >= bound:
-                    continue
-                kept.add(packed)
-        return KeyHash(self.backend.snapshot(), revision, self.compact_revision, kept, keeps_any)
+        revision = revision or self.revision
+        kept = kept_below(self.index, self.compact_revision, revision)
+        return KeyHash(self.backend.snapshot(), revision, self.compact_revision, kept)
 
     def hash(self) -> int:
         """Hash over the whole backend; commits it. For tests and diagnosis."""

@@ -13,7 +13,7 @@ A txn runs in three steps, so that a failure changes nothing:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..errors import Compacted, FutureRev, KeyNotFound, LeaseNotFound
 from .index import KeyIndex
@@ -32,11 +32,18 @@ VERSION, CREATE, MOD, VALUE, LEASE = 0, 1, 2, 3, 4
 
 
 class TxnResult(NamedTuple):
-    """The answer to a txn: `revision` is the store's after it; one response per operation, in order."""
+    """The answer to a txn: `revision` is the store's after it; one response per operation, in order.
+
+    The revision of a nested txn's answer is 0: etcd sends its header, but empty.
+    """
 
     revision: int
     succeeded: bool
-    responses: list[PutResult | DeleteResult | RangeResult | TxnResult]
+    responses: list[Response]
+
+
+if TYPE_CHECKING:
+    Response: TypeAlias = PutResult | DeleteResult | RangeResult | TxnResult
 
 
 class Path(NamedTuple):
@@ -75,7 +82,8 @@ def run_txn(store: Store, request: TxnRequest, answered: bool) -> TxnResult:
     """
     path = _choose(store, request)
     _check(store, request, path)
-    return _execute(store, request, path, answered)
+    responses = _execute(store, request, path, answered)
+    return TxnResult(store.latest, path.succeeded, responses)
 
 
 def _branch(request: TxnRequest, path: Path) -> Sequence[RequestOp]:
@@ -182,21 +190,21 @@ def _check_range(store: Store, request: RangeRequest) -> None:
 
 
 def _check_put(store: Store, request: PutRequest) -> None:
-    lease = request.lease
-    if lease and not store.leases.exists(lease):
-        raise LeaseNotFound
     if request.ignore_value or request.ignore_lease:
         entry = store.index.keys.get(request.key)
         if entry is None or not entry.version:
             raise KeyNotFound
+    lease = request.lease
+    if lease and not store.leases.exists(lease):
+        raise LeaseNotFound
 
 
 # --- execute --------------------------------------------------------------------------------------
 
 
-def _execute(store: Store, request: TxnRequest, path: Path, answered: bool) -> TxnResult:
+def _execute(store: Store, request: TxnRequest, path: Path, answered: bool) -> list[Response]:
     nested = iter(path.nested)
-    responses: list[PutResult | DeleteResult | RangeResult | TxnResult] = []
+    responses: list[Response] = []
     for op in _branch(request, path):
         kind = op.WhichOneof("request")
         if kind == "request_put":
@@ -209,5 +217,7 @@ def _execute(store: Store, request: TxnRequest, path: Path, answered: bool) -> T
         elif kind == "request_delete_range":
             responses.append(store.apply_delete(op.request_delete_range))
         else:
-            responses.append(_execute(store, op.request_txn, next(nested), answered))
-    return TxnResult(store.latest, path.succeeded, responses)
+            inner = next(nested)
+            inner_responses = _execute(store, op.request_txn, inner, answered)
+            responses.append(TxnResult(0, inner.succeeded, inner_responses))
+    return responses
