@@ -112,16 +112,19 @@ class _Tables(Reader):
         sql = self._tables.get(bucket)
         if sql is None:
             return [None] * len(keys)
-        whole = len(keys) - len(keys) % LOOKUP_KEYS
         found: dict[bytes, bytes] = {}
+        # In key order the lookups of one statement, and of the next, meet the same pages.
+        order = sorted(keys)
+        whole = len(keys) - len(keys) % LOOKUP_KEYS
         try:
             for at in range(0, whole, LOOKUP_KEYS):
-                found.update(self._cursor.execute(sql.get_many, keys[at : at + LOOKUP_KEYS]))
+                found.update(self._cursor.execute(sql.get_many, order[at : at + LOOKUP_KEYS]))
+            for key in order[whole:]:
+                for (value,) in self._cursor.execute(sql.get, (key,)):
+                    found[key] = value
         except sqlite3.Error as error:
             _fail(self.path, "reading", error)
-        values = list(map(found.get, keys[:whole]))
-        values += [self.get(bucket, key) for key in keys[whole:]]
-        return values
+        return list(map(found.get, keys))
 
     def range(self, bucket: str, start: bytes, end: bytes | None, limit: int = 0) -> list[Row]:
         sql = self._tables.get(bucket)
@@ -260,9 +263,13 @@ class SqliteEngine(_Tables, Engine):
 
     def defragment(self) -> None:
         self._sizes = None
+        execute = self._connection.execute
         try:
-            self._connection.execute("VACUUM")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            execute("VACUUM")
+            # Cut the files off, unless a view still needs them: do not wait for it.
+            execute("PRAGMA busy_timeout = 0").fetchall()
+            execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}").fetchall()
         except sqlite3.Error as error:
             _fail(self.path, "defragmenting", error)
 
