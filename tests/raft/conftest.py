@@ -1,4 +1,4 @@
-"""The interpreters of interaction scripts, for the tests here."""
+"""Helpers for the tests here: interpreters of interaction scripts, and clusters in one process."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def scripts() -> ModuleType:
 def interaction() -> ModuleType:
     """The interpreter of whole clusters."""
     return _load("_interaction")
+
+
+@pytest.fixture(scope="session")
+def network() -> ModuleType:
+    """Clusters in one process, with a network that can be cut."""
+    return _load("_network")
