@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import trio
 
 from .actor import Actor
+from .errors import TreeFailed
 from .life import LIFE, State
 from .policy import Restart
 from .ref import ActorRef, Down, DownReason
@@ -104,8 +105,8 @@ class Cell(Generic[M]):
 
     def launch(self, nursery: trio.Nursery) -> None:
         """Start an incarnation as a task of `nursery`."""
-        if self._factory is not None and self.restarts > 0:
-            self._replace_actor(self._factory())
+        if self.since is not None:
+            self.restarts += 1
         nursery.start_soon(self._task, name=self.name)
         self._enter(State.STARTING)
         self._run_scope = None
@@ -165,8 +166,8 @@ class Cell(Generic[M]):
 
     async def _live(self) -> None:
         """One incarnation; its error ends up in `self.error`."""
-        actor = self.actor
         try:
+            actor = self._incarnate()
             async with trio.open_nursery() as nursery:
                 actor._nursery = nursery
                 if self._cancelled:  # before this task ran for the first time
@@ -185,7 +186,17 @@ class Cell(Generic[M]):
             if rest is not None:
                 raise _unwrap(rest) from None
         finally:
-            actor._nursery = None
+            self.actor._nursery = None
+
+    def _incarnate(self) -> Actor[M]:
+        """The actor object of this incarnation: a new one after the first, if there is a factory."""
+        if self._factory is not None and self.restarts > 0:
+            actor = self._factory()
+            assert actor._ref is None, "a factory's actor gets its address from the kernel"
+            actor._ref = self.ref
+            actor._cell = self
+            self.actor = actor
+        return self.actor
 
     async def _run(self) -> None:
         if type(self.actor).run is Actor.run:
@@ -210,7 +221,10 @@ class Cell(Generic[M]):
         if self.error is not None:
             reason = DownReason.CRASHED
             self.last_error = "".join(traceback.format_exception_only(self.error)).strip()
-            log.warning("%s crashed", self.path, exc_info=self.error)
+            if isinstance(self.error, TreeFailed):  # the one to blame has been logged in full
+                log.warning("%s failed: %s", self.path, self.error)
+            else:
+                log.warning("%s crashed", self.path, exc_info=self.error)
         elif self._finished:
             reason = DownReason.STOPPED if self.stop_requested else DownReason.ENDED
         else:
@@ -233,12 +247,6 @@ class Cell(Generic[M]):
 
     # --- books ----------------------------------------------------------------------------------
 
-    def _replace_actor(self, actor: Actor[M]) -> None:
-        assert actor._ref is None, "a factory's actor gets its address from the kernel"
-        actor._ref = self.ref
-        actor._cell = self
-        self.actor = actor
-
     def _enter(self, state: State) -> None:
         assert (self.state, state) in LIFE, f"{self.path}: {self.state} -> {state}"
         self.state = state
@@ -255,5 +263,5 @@ class Cell(Generic[M]):
 def _unwrap(error: E) -> E:
     """The one error in the nurseries' groups, or the group."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+        error = cast("E", error.exceptions[0])
     return error

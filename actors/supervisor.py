@@ -270,12 +270,13 @@ class Supervisor(Actor[Cell[Any]]):
             for cell in group:
                 if cell.state is not State.WAITING:
                     continue
-                cell.restarts += 1
                 try:
                     await self._start(cell)
                 except TreeFailed as error:
                     if error.fatal:
                         self._failure = self._failure or error
+                    elif cell.stop_requested:
+                        continue  # it need not come back
                     self._report(cell)
                     break
         self._recoveries.discard(scope)
@@ -301,14 +302,16 @@ class Supervisor(Actor[Cell[Any]]):
 
     async def _start(self, cell: Cell[Any]) -> None:
         if cell.actor.restart is Restart.NEVER and cell.since is not None:
-            raise ActorFailed(f"{cell.path} went down with its supervisor and must not be restarted")
+            raise ActorFailed(
+                f"{cell.path} went down with its supervisor and must not be restarted"
+            )
         cell.start_awaited = True
         try:
             cell.launch(self.nursery)
             await cell.wait_settled()
         finally:
             cell.start_awaited = False
-        if cell.announced:
+        if cell.announced or (cell.stop_requested and cell.error is None):
             return
         if isinstance(cell.error, TreeFailed):
             raise cell.error
