@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..mvcc.ranges import RangeResult
-from ..mvcc.txn import DeleteResult, PutResult, TxnResult
+from ..mvcc.store import DeleteResult, PutResult
+from ..mvcc.txn import TxnResult
 from ..protowire import bytes_field, int_field, varint
 
 __all__ = ["Header", "delete_response", "put_response", "range_response", "txn_response"]
@@ -121,5 +122,3 @@ def _response_op(response: Any, header: Callable[[int], bytes]) -> tuple[int, by
 def txn_response(header: bytes, result: TxnResult) -> bytes:
     """TxnResponse: header 1, succeeded 2, responses 3; inner headers carry only the revision."""
     return header + _txn_body(result, _inner_header)
-
-

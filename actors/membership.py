@@ -49,7 +49,7 @@ class Member:
     is_learner: bool = False
 
     def to_json(self) -> bytes:
-        """etcd's encoding: zero values are left out, in Go's field order."""
+        """Etcd's encoding: zero values are left out, in Go's field order."""
         record: dict[str, Any] = {"id": self.id, "peerURLs": list(self.peer_urls)}
         if self.is_learner:
             record["isLearner"] = True
@@ -81,6 +81,7 @@ class Membership:
         self.members: dict[int, Member] = {}
         self.removed: set[int] = set()
         self.version: str | None = None
+        self.downgrade: tuple[bool, str] = (False, "")
         self._load()
 
     def _load(self) -> None:
@@ -90,6 +91,10 @@ class Membership:
         self.removed = {int(key, 16) for key, _ in self._backend.range(REMOVED, b"", None)}
         version = self._backend.get(CLUSTER, b"clusterVersion")
         self.version = version.decode() if version else None
+        downgrade = self._backend.get(CLUSTER, b"downgrade")
+        if downgrade:
+            record = json.loads(downgrade)
+            self.downgrade = (record["enabled"], record["target-version"])
 
     def add(self, member: Member) -> None:
         """Add or replace a member."""
@@ -107,3 +112,10 @@ class Membership:
         """The cluster version that the leader decided, such as "3.6.0"."""
         self.version = version
         self._backend.put(CLUSTER, b"clusterVersion", version.encode())
+
+    def set_downgrade(self, enabled: bool, target: str) -> None:
+        """Whether a downgrade is under way, and to which version."""
+        self.downgrade = (enabled, target)
+        record = {"target-version": target, "enabled": enabled}
+        value = json.dumps(record, separators=(",", ":")).encode()
+        self._backend.put(CLUSTER, b"downgrade", value)

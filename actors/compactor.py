@@ -1,0 +1,111 @@
+"""The compactor: sweeps out what compactions have hidden, in slices, and proposes compactions by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from ..errors import Compacted, EtcdError
+from ..mvcc.autocompact import AutoCompactor
+from ..mvcc.store import Store
+from ..rpc.pb.rpc_pb2 import CompactionRequest
+from . import proposals
+from .actor import Actor, Restart
+from .context import RaftView
+from .errors import MailboxFull
+from .log import Log
+from .proposer import Proposer
+from .world import Clock
+
+__all__ = ["Compactor"]
+
+AUTO_TICK_SECONDS = 1.0
+log = Log("triode.compactor")
+
+
+class Sweep:
+    """A compaction was applied, or somebody waits for one."""
+
+
+class Compactor(Actor[Sweep]):
+    """Owns the physical half of compaction."""
+
+    restart = Restart.PERMANENT
+    mailbox_messages_max = 16
+
+    def __init__(
+        self,
+        store: Store,
+        proposer: Proposer,
+        raft: RaftView,
+        clock: Clock,
+        *,
+        auto: AutoCompactor | None,
+        slice_keys_max: int,
+        pause_seconds: float,
+        commit: Callable[[], None],
+        flush: Callable[[], None],
+    ) -> None:
+        super().__init__(name="compactor")
+        self._store = store
+        self._proposer = proposer
+        self._raft = raft
+        self._clock = clock
+        self._auto = auto
+        self._slice_keys_max = slice_keys_max
+        self._pause_seconds = pause_seconds
+        self._commit = commit
+        self._flush = flush
+        self._waiting: list[Callable[[], None]] = []
+
+    def wake(self) -> None:
+        """There may be something to sweep."""
+        try:
+            self.ref.tell(Sweep())
+        except MailboxFull:
+            return
+
+    def after_sweep(self, then: Callable[[], None]) -> None:
+        """Call `then` when every compaction so far is swept and committed."""
+        self._waiting.append(then)
+        self.wake()
+
+    async def started(self) -> None:
+        if self._auto is not None:
+            self.nursery.start_soon(self._propose_by_itself, self._auto)
+        self.wake()
+
+    async def handle(self, batch: list[Sweep]) -> None:
+        del batch
+        waiting, self._waiting = self._waiting, []
+        swept = False
+        while not self._store.compaction_slice(self._slice_keys_max):
+            swept = True
+            await trio.sleep(self._pause_seconds)
+        if waiting:
+            self._commit()
+            for then in waiting:
+                then()
+            self._flush()
+        if swept:
+            log.info("finished a compaction", revision=self._store.compact_revision)
+
+    async def _propose_by_itself(self, auto: AutoCompactor) -> None:
+        while True:
+            auto.paused = not self._raft.is_leader
+            revision = auto.tick(self._clock.now(), self._store.revision)
+            if revision is not None:
+                await self._compact(auto, revision)
+            await trio.sleep(AUTO_TICK_SECONDS)
+
+    async def _compact(self, auto: AutoCompactor, revision: int) -> None:
+        try:
+            await self._proposer.ask(proposals.COMPACTION, CompactionRequest(revision=revision))
+        except Compacted:
+            pass
+        except EtcdError as error:
+            log.warning("auto compaction failed", revision=revision, error=error.message)
+            return
+        auto.done(revision, self._clock.now())
+        log.info("auto compaction", revision=revision)

@@ -1,0 +1,87 @@
+"""What the services and the actors of one node share: the parts, by name. No logic but glue."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from ..backends.buffer import Backend
+from ..config import Config
+from ..errors import EtcdError
+from ..mvcc.alarm import Alarms
+from ..mvcc.lease import Lessor
+from ..mvcc.store import Store
+from ..mvcc.watch import WatchHub
+from .answers import Header
+from .membership import Membership
+from .proposer import Proposer
+from .world import World
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .quota import QuotaGuard
+
+__all__ = ["NodeContext", "RaftView"]
+
+
+class RaftView(Protocol):
+    """What of the raft peer others may look at."""
+
+    leader: int
+    term: int
+    commit_index: int
+    last_index: int
+
+    @property
+    def is_leader(self) -> bool: ...
+
+
+@attrs.define(slots=False, eq=False)
+class NodeContext:
+    """The parts of one node. Filled by `assembly`; read by everybody."""
+
+    config: Config
+    world: World
+    data_dir: Path | None
+    backend: Backend
+    store: Store
+    lessor: Lessor
+    alarms: Alarms
+    membership: Membership
+    header: Header
+    hub: WatchHub
+    proposer: Proposer
+    quota: QuotaGuard
+    raft: RaftView
+    applied_index: Callable[[], int]
+    read_index: Callable[[Call, Callable[[], None]], None]
+    run_applied: Callable[[Callable[[], None]], None]
+    after_sweep: Callable[[Callable[[], None]], None]
+    spawn: Callable[[Callable[[], Awaitable[Any]]], None]
+    flush: Callable[[], None]
+    member_id: int = 0
+
+    @property
+    def reads_locally(self) -> bool:
+        """Whether a read of the applied state is linearizable without asking anybody.
+
+        True for the single voter of a cluster: nobody else can have acknowledged anything.
+        """
+        return self.raft.is_leader and len(self.membership.members) == 1
+
+    def complete(self, call: Call, work: Callable[[], Awaitable[bytes]]) -> None:
+        """Run `work` in a task of the node and answer `call` with what comes of it."""
+
+        async def run() -> None:
+            try:
+                message = await work()
+            except EtcdError as error:
+                call.refuse(error)
+            else:
+                call.answer(message)
+            self.flush()
+
+        self.spawn(run)

@@ -1,0 +1,116 @@
+"""Which service answers which RPC, for everybody who brings calls: gRPC, the JSON gateway, embedding.
+
+A unary handler takes the encoded request and a call that it answers sooner or later. It may return a cancel
+scope: whoever brought the call cancels it when the client is gone. A stream handler takes an outlet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from google.protobuf.message import DecodeError
+
+from ..errors import Code, EtcdError
+from ..rpc.methods import METHODS
+from .call import Call, Outlet, Stream
+from .context import NodeContext
+from .services.cluster import ClusterService
+from .services.concurrency import Queue
+from .services.election import ElectionService
+from .services.health import HealthService
+from .services.kv import KVService
+from .services.lease import LeaseService
+from .services.lock import LockService
+from .services.maintenance import MaintenanceService
+from .services.watch import WatchCall
+
+__all__ = ["Dispatcher", "StreamOpener", "UnaryHandler"]
+
+UnaryHandler = Callable[[bytes, Call], "trio.CancelScope | None"]
+StreamOpener = Callable[[Outlet], Stream]
+
+
+class Dispatcher:
+    """The handlers of one node by path."""
+
+    def __init__(self, node: NodeContext) -> None:
+        kv, lease = KVService(node), LeaseService(node)
+        cluster, maintenance = ClusterService(node), MaintenanceService(node)
+        queue = Queue(node, kv, lease)
+        lock, election, health = LockService(queue), ElectionService(queue), HealthService()
+        self.unary: dict[str, UnaryHandler] = {
+            "/etcdserverpb.KV/Range": kv.range,
+            "/etcdserverpb.KV/Put": kv.put,
+            "/etcdserverpb.KV/DeleteRange": kv.delete_range,
+            "/etcdserverpb.KV/Txn": kv.txn,
+            "/etcdserverpb.KV/Compact": kv.compact,
+            "/etcdserverpb.Lease/LeaseGrant": lease.grant,
+            "/etcdserverpb.Lease/LeaseRevoke": lease.revoke,
+            "/etcdserverpb.Lease/LeaseTimeToLive": lease.time_to_live,
+            "/etcdserverpb.Lease/LeaseLeases": lease.leases,
+            "/etcdserverpb.Cluster/MemberList": cluster.member_list,
+            "/etcdserverpb.Cluster/MemberAdd": cluster.change,
+            "/etcdserverpb.Cluster/MemberRemove": cluster.change,
+            "/etcdserverpb.Cluster/MemberUpdate": cluster.change,
+            "/etcdserverpb.Cluster/MemberPromote": cluster.change,
+            "/etcdserverpb.Maintenance/Alarm": maintenance.alarm,
+            "/etcdserverpb.Maintenance/Status": maintenance.status,
+            "/etcdserverpb.Maintenance/Defragment": maintenance.defragment,
+            "/etcdserverpb.Maintenance/Hash": maintenance.hash,
+            "/etcdserverpb.Maintenance/HashKV": maintenance.hash_kv,
+            "/etcdserverpb.Maintenance/MoveLeader": maintenance.move_leader,
+            "/etcdserverpb.Maintenance/Downgrade": maintenance.downgrade,
+            "/v3lockpb.Lock/Lock": lock.lock,
+            "/v3lockpb.Lock/Unlock": lock.unlock,
+            "/v3electionpb.Election/Campaign": election.campaign,
+            "/v3electionpb.Election/Proclaim": election.proclaim,
+            "/v3electionpb.Election/Leader": election.leader,
+            "/v3electionpb.Election/Resign": election.resign,
+            "/grpc.health.v1.Health/Check": health.check,
+        }
+        self.streams: dict[str, StreamOpener] = {
+            "/etcdserverpb.Watch/Watch": lambda out: WatchCall(node, out),
+            "/etcdserverpb.Lease/LeaseKeepAlive": lease.keep_alive,
+            "/etcdserverpb.Maintenance/Snapshot": maintenance.snapshot,
+            "/v3electionpb.Election/Observe": election.observe,
+            "/grpc.health.v1.Health/Watch": health.watch,
+        }
+        self.calls_started: dict[str, int] = dict.fromkeys((*self.unary, *self.streams), 0)
+
+    def call(self, path: str, message: bytes, call: Call) -> trio.CancelScope | None:
+        """Hand a unary call to its service; it is answered or refused through its sink."""
+        handler = self.unary.get(path)
+        if handler is None:
+            call.refuse(unimplemented(path))
+            return None
+        try:
+            return handler(message, call)
+        except EtcdError as error:
+            call.refuse(error)
+        except DecodeError:
+            call.refuse(undecodable())
+        return None
+
+    def open(self, path: str, out: Outlet) -> Stream | None:
+        """Begin a streaming call; None if there is no such RPC (the outlet is told)."""
+        opener = self.streams.get(path)
+        if opener is None:
+            out.finish(unimplemented(path))
+            return None
+        return opener(out)
+
+
+def undecodable() -> EtcdError:
+    """What gRPC answers when a request is not a message of its type."""
+    return EtcdError("grpc: error unmarshalling request", code=Code.INTERNAL)
+
+
+def unimplemented(path: str) -> EtcdError:
+    """What gRPC answers for an RPC that is not served, in grpc-go's words."""
+    service, _, name = path.removeprefix("/").rpartition("/")
+    if not path.startswith("/") or not service:
+        return EtcdError(f'malformed method name: "{path}"', code=Code.UNIMPLEMENTED)
+    if any(method.service == service for method in METHODS.values()):
+        return EtcdError(f"unknown method {name} for service {service}", code=Code.UNIMPLEMENTED)
+    return EtcdError(f"unknown service {service}", code=Code.UNIMPLEMENTED)

@@ -1,0 +1,197 @@
+"""What a committed request does: the replicated state machine of one member.
+
+`Executor` joins the parts that every member keeps alike (store, leases, alarms, members) and executes one
+request of the log on them. It is synchronous and deterministic; a refusal is an `EtcdError`, which is the
+same on every member. Reads do not come here: they look at the store.
+
+With an alarm raised, etcd executes some requests as refusals. NOSPACE refuses what makes the store grow;
+CORRUPT refuses every write. As alarms are part of the replicated state, members agree on that too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import Corrupt, EtcdError, NoSpace, UnknownMethod
+from ..mvcc.alarm import Alarm, Alarms
+from ..mvcc.lease import Lessor
+from ..mvcc.store import Store
+from ..protowire import bytes_field, int_field
+from ..raft.types import ConfChange, ConfChangeType
+from . import proposals
+from .answers import Header, delete_response, put_response, txn_response
+from .membership import Member, Membership
+from .world import Clock
+
+__all__ = ["Executor"]
+
+NOSPACE = 1
+CORRUPT = 2
+ALARM_GET, ALARM_ACTIVATE, ALARM_DEACTIVATE = 0, 1, 2
+
+
+class Executor:
+    """Executes requests on the state machine and encodes their answers."""
+
+    def __init__(
+        self,
+        store: Store,
+        lessor: Lessor,
+        alarms: Alarms,
+        membership: Membership,
+        header: Header,
+        clock: Clock,
+    ) -> None:
+        self.store = store
+        self.lessor = lessor
+        self.alarms = alarms
+        self.membership = membership
+        self.header = header
+        self._clock = clock
+        self.on_compact: Callable[[], None] = lambda: None
+        self._plain: dict[int, Callable[[Any], bytes]] = {
+            proposals.PUT: self._put,
+            proposals.DELETE_RANGE: self._delete_range,
+            proposals.TXN: self._txn,
+            proposals.COMPACTION: self._compact,
+            proposals.LEASE_GRANT: self._lease_grant,
+            proposals.LEASE_REVOKE: self._lease_revoke,
+            proposals.LEASE_CHECKPOINT: self._lease_checkpoint,
+            proposals.ALARM: self._alarm,
+            proposals.CLUSTER_VERSION_SET: self._cluster_version_set,
+            proposals.CLUSTER_MEMBER_ATTR_SET: self._member_attributes_set,
+            proposals.DOWNGRADE_INFO_SET: self._downgrade_info_set,
+        }
+        self._active = self._plain
+        self.restrict()
+
+    def execute(self, kind: int, request: Any) -> bytes:
+        """Execute a request and return its encoded response; raises the EtcdError that it ends in."""
+        method = self._active.get(kind)
+        if method is None:
+            raise UnknownMethod
+        return method(request)
+
+    def restrict(self) -> None:
+        """Choose what is executed as a refusal under the alarms that are raised now."""
+        kinds = {alarm.kind for alarm in self.alarms.get()}
+        active = dict(self._plain)
+        if NOSPACE in kinds:
+            active[proposals.PUT] = _refuse(NoSpace)
+            active[proposals.LEASE_GRANT] = _refuse(NoSpace)
+            active[proposals.TXN] = self._txn_without_space
+        if CORRUPT in kinds:
+            for kind in (
+                proposals.PUT,
+                proposals.DELETE_RANGE,
+                proposals.TXN,
+                proposals.COMPACTION,
+                proposals.LEASE_GRANT,
+                proposals.LEASE_REVOKE,
+            ):
+                active[kind] = _refuse(Corrupt)
+        self._active = active
+
+    # --- keys -----------------------------------------------------------------------------------
+
+    def _put(self, request: Any) -> bytes:
+        result = self.store.put(request)
+        return put_response(self.header.framed(result.revision), result)
+
+    def _delete_range(self, request: Any) -> bytes:
+        result = self.store.delete_range(request)
+        return delete_response(self.header.framed(result.revision), result)
+
+    def _txn(self, request: Any) -> bytes:
+        result = self.store.txn(request)
+        return txn_response(self.header.framed(result.revision), result)
+
+    def _txn_without_space(self, request: Any) -> bytes:
+        if _has_put(request):
+            raise NoSpace
+        return self._txn(request)
+
+    def _compact(self, request: Any) -> bytes:
+        self.store.compact(request.revision)
+        self.on_compact()
+        return self._header_only()
+
+    # --- leases ---------------------------------------------------------------------------------
+
+    def _lease_grant(self, request: Any) -> bytes:
+        ttl = self.lessor.grant(request.ID, request.TTL, self._clock.now())
+        return self._header_only() + int_field(2, request.ID) + int_field(3, ttl)
+
+    def _lease_revoke(self, request: Any) -> bytes:
+        keys = self.lessor.revoke(request.ID)
+        self.store.delete_lease_keys(keys)
+        return self._header_only()
+
+    def _lease_checkpoint(self, request: Any) -> bytes:
+        for checkpoint in request.checkpoints:
+            self.lessor.checkpoint(checkpoint.ID, checkpoint.remaining_TTL)
+        return self._header_only()
+
+    # --- alarms and members ---------------------------------------------------------------------
+
+    def _alarm(self, request: Any) -> bytes:
+        alarms = change_alarm(self.alarms, request)
+        self.restrict()
+        return self._header_only() + encode_alarms(alarms)
+
+    def _cluster_version_set(self, request: Any) -> bytes:
+        self.membership.set_version(request.ver)
+        return self._header_only()
+
+    def _member_attributes_set(self, request: Any) -> bytes:
+        attributes = request.member_attributes
+        self.membership.set_attributes(
+            request.member_ID, attributes.name, list(attributes.client_urls)
+        )
+        return self._header_only()
+
+    def _downgrade_info_set(self, request: Any) -> bytes:
+        self.membership.set_downgrade(request.enabled, request.ver)
+        return self._header_only()
+
+    def change_membership(self, change: ConfChange) -> None:
+        """A committed membership change; its context is the member as etcd's JSON."""
+        if change.type is ConfChangeType.ADD_NODE and change.context:
+            self.membership.add(Member.from_json(change.context))
+
+    def _header_only(self) -> bytes:
+        return self.header.framed(self.store.revision)
+
+
+def change_alarm(alarms: Alarms, request: Any) -> list[Alarm]:
+    """Raise or disarm; returns the alarms that the response names."""
+    if request.action == ALARM_ACTIVATE:
+        alarm = alarms.activate(request.memberID, request.alarm)
+        return [alarm] if alarm else []
+    if request.action == ALARM_DEACTIVATE:
+        gone = alarms.deactivate(request.memberID, request.alarm)
+        return [gone] if gone else []
+    return alarms.get(request.alarm)
+
+
+def encode_alarms(alarms: list[Alarm]) -> bytes:
+    """AlarmResponse.alarms (field 2): memberID 1, alarm 2."""
+    return b"".join(
+        [bytes_field(2, int_field(1, a.member_id) + int_field(2, a.kind)) for a in alarms]
+    )
+
+
+def _refuse(error: type[EtcdError]) -> Callable[[Any], bytes]:
+    def refuse(_: Any) -> bytes:
+        raise error
+
+    return refuse
+
+
+def _has_put(request: Any) -> bool:
+    for op in (*request.success, *request.failure):
+        which = op.WhichOneof("request")
+        if which == "request_put" or (which == "request_txn" and _has_put(op.request_txn)):
+            return True
+    return False

@@ -1,0 +1,37 @@
+"""Structured log lines: a message that never varies, and fields that do.
+
+The lines go through the standard `logging`, so an embedding program sees them like any others; the daemon
+prints them as etcd does. Fields travel as the record's attribute `fields`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+__all__ = ["Log"]
+
+
+class Log:
+    """A logger whose methods take fields as keyword arguments."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, message: str, **fields: Any) -> None:
+        """Something for whoever develops this."""
+        self._logger.debug(message, extra={"fields": fields})
+
+    def info(self, message: str, **fields: Any) -> None:
+        """Something that the operator may want to know."""
+        self._logger.info(message, extra={"fields": fields})
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """Something that works but should not be so."""
+        self._logger.warning(message, extra={"fields": fields})
+
+    def error(self, message: str, **fields: Any) -> None:
+        """Something that failed."""
+        self._logger.error(message, extra={"fields": fields})

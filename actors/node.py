@@ -1,0 +1,383 @@
+"""One member, assembled: storage, state machine, actors, services. See docs/architecture.md for the picture.
+
+Start order is the order of `_actors`: each actor starts after the one before it has; the stop is the reverse.
+So the log and the applier are there before raft, raft leads before anybody is served, and the listeners close
+first, then the connections drain, and the log is closed last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import trio
+
+from ..config import Config
+from ..errors import ConfigError, DiskFull, EtcdError, TooManyRequests
+from ..mvcc.alarm import Alarms
+from ..mvcc.autocompact import auto_compactor
+from ..mvcc.lease import Lessor, ttl_seconds_min
+from ..mvcc.quota import Quota
+from ..mvcc.store import Store
+from ..mvcc.watch import WatchHub
+from ..raft.bootstrap import Peer
+from ..raft.config import Config as RaftConfig
+from ..raft.raw_node import RawNode
+from ..raft.types import ConfChange, ConfState
+from ..rpc.pb.membership_pb2 import (
+    Attributes,
+    ClusterMemberAttrSetRequest,
+    ClusterVersionSetRequest,
+)
+from ..version import CLUSTER_VERSION
+from . import proposals
+from .actor import Actor, Restart
+from .answers import Header
+from .applier import Applier, CommitBackend, Run
+from .broadcaster import Broadcaster
+from .call import Call
+from .compactor import Compactor
+from .context import NodeContext
+from .dispatch import Dispatcher
+from .errors import MailboxFull
+from .execute import Executor
+from .helpers import Periodic, Tasks
+from .log import Log
+from .membership import Member, Membership, cluster_id, member_id
+from .outbox import Outbox
+from .proposer import REQUEST_SECONDS_BASE, Proposer
+from .quota import QuotaGuard
+from .raft_peer import ApplyConfChange, Campaign, RaftPeer, ReadIndex, Tick
+from .reaper import Reaper
+from .running import running
+from .serving import ClientListener
+from .snapshotter import Snapshotter
+from .storage import open_storage
+from .supervisor import Supervisor
+from .wal_writer import NoLog, WalWriter
+from .world import World
+
+__all__ = ["Node", "open_node"]
+
+log = Log("triode.node")
+COMMITTED_BYTES_MAX = 64 << 20
+
+
+class Node:
+    """A running member. Made by `open_node`.
+
+    Attributes:
+        context: the parts, for services and for those who embed.
+        dispatcher: the services by RPC path.
+        supervisor: the actors' tree; `start_child` hangs another actor into it.
+    """
+
+    def __init__(self, config: Config, world: World) -> None:
+        self.config = config
+        self.world = world
+        members = initial_members(config)
+        mine = next(m for m in members if m.name == config.name)
+        self.opened = open_storage(config, world.disk, mine.id, cluster_id(m.id for m in members))
+        try:
+            self._assemble(mine)
+        except BaseException:
+            self.opened.close()
+            raise
+
+    # --- assembly -------------------------------------------------------------------------------
+
+    def _assemble(self, mine: Member) -> None:
+        config, world, opened = self.config, self.world, self.opened
+        raft_log = opened.log
+        self.outbox = Outbox()
+        self.tasks = Tasks()
+        self.header = Header(raft_log.cluster_id, raft_log.member_id)
+        lessor = Lessor(
+            opened.backend,
+            ttl_seconds_min=ttl_seconds_min(config.election_timeout),
+        )
+        store = Store(opened.backend, lease_hooks=lessor)
+        membership = Membership(opened.backend, raft_log.cluster_id)
+        alarms = Alarms(opened.backend)
+        hub = WatchHub(
+            store,
+            header=self.header.message,
+            on_lagging=lambda: self.broadcaster.wake(),  # noqa: PLW0108  # made later
+            random=world.random.random,
+            progress_interval_seconds=config.watch_progress_notify_interval,
+        )
+        self.executor = Executor(store, lessor, alarms, membership, self.header, world.clock)
+        self.peer = self._make_peer(mine)
+        ids = proposals.request_ids(raft_log.member_id, int(world.clock.wall() * 1000))
+        proposer = Proposer(
+            self.peer.ref.tell,
+            lambda: next(ids),
+            world.clock,
+            request_bytes_max=config.max_request_bytes,
+            election_seconds=config.election_timeout,
+        )
+        quota = Quota(config.quota_backend_bytes, opened.backend.size)
+        self.context = NodeContext(
+            config=config,
+            world=world,
+            data_dir=opened.data_dir,
+            backend=opened.backend,
+            store=store,
+            lessor=lessor,
+            alarms=alarms,
+            membership=membership,
+            header=self.header,
+            hub=hub,
+            proposer=proposer,
+            quota=QuotaGuard(quota, raft_log.member_id, proposer, self.tasks.spawn),
+            raft=self.peer,
+            applied_index=lambda: self.applier.applied_index,
+            read_index=self._read_index,
+            run_applied=lambda work: self.applier.ref.tell(Run(work)),
+            after_sweep=lambda then: self.compactor.after_sweep(then),  # noqa: PLW0108  # made later
+            spawn=self.tasks.spawn,
+            flush=self.outbox.flush,
+            member_id=raft_log.member_id,
+        )
+        self._make_actors()
+        self.dispatcher = Dispatcher(self.context)
+        self.clients = ClientListener(self.context, self.dispatcher, self.outbox)
+        self.supervisor = Supervisor("node", self._actors(), random=world.random)
+
+    def _make_peer(self, mine: Member) -> RaftPeer:
+        config, raft_log = self.config, self.opened.log
+        ticks = max(2, round(config.election_timeout / config.heartbeat_interval))
+        node = RawNode(
+            RaftConfig(
+                id=raft_log.member_id,
+                storage=raft_log.storage,
+                random_below=self.world.random.randrange,
+                election_ticks=ticks,
+                committed_bytes_max=COMMITTED_BYTES_MAX,
+                check_quorum=True,
+                pre_vote=True,
+            )
+        )
+        if raft_log.fresh:
+            context = attrs.evolve(mine, client_urls=()).to_json()
+            node.bootstrap([Peer(raft_log.member_id, context)])
+        return RaftPeer(
+            node,
+            raft_log.storage,
+            self.world,
+            applied_index=lambda: self.applier.applied_index,
+            read_seconds_max=REQUEST_SECONDS_BASE + 2 * config.election_timeout,
+        )
+
+    def _make_actors(self) -> None:
+        config, context, world = self.config, self.context, self.world
+        self.applier = Applier(
+            self.executor,
+            world,
+            lambda: self.peer.pending,
+            batch_limit=config.backend_batch_limit,
+            warning_seconds=config.warning_apply_duration,
+        )
+        self.wal_writer = WalWriter(
+            self.opened.log.wal or NoLog(),
+            world,
+            self.peer.ref.tell,
+            max_wals=config.max_wals,
+            fsync=not config.unsafe_no_fsync,
+        )
+        self.broadcaster = Broadcaster(context.hub, world.clock, self.outbox.flush)
+        self.reaper = Reaper(context.lessor, context.proposer, world.clock)
+        self.compactor = Compactor(
+            context.store,
+            context.proposer,
+            self.peer,
+            world.clock,
+            auto=auto_compactor(config.auto_compaction_mode, config.auto_compaction_retention),
+            slice_keys_max=config.compaction_batch_limit,
+            pause_seconds=config.compaction_sleep_interval,
+            commit=self.applier.commit,
+            flush=self.outbox.flush,
+        )
+        self.snapshotter = Snapshotter(
+            self.opened.backend,
+            self.applier,
+            self.peer,
+            self.wal_writer,
+            conf_state=self.opened.log.storage.initial_state()[1],
+            last_index=self.opened.log.snapshot_index,
+            snapshot_count=config.snapshot_count,
+            catchup_entries=config.snapshot_catchup_entries,
+        )
+        self._leading = trio.Event()
+        self._wire()
+
+    def _wire(self) -> None:
+        self.peer.save = self.wal_writer.ref.tell
+        self.peer.apply = self.applier.ref.tell
+        self.peer.on_leader_change = self._leader_changed
+        self.applier.conf_change = self._conf_change
+        self.applier.on_disk_full = self._disk_full
+        self.applier.after_batch = self._after_batch
+        self.executor.on_compact = self.compactor.wake
+
+    def _actors(self) -> list[Any]:
+        config = self.config
+        interval = config.backend_batch_interval
+        return [
+            self.wal_writer,
+            self.applier,
+            Periodic("committer", interval, lambda: self.applier.ref.tell(CommitBackend())),
+            self.snapshotter,
+            self.peer,
+            Periodic("ticker", config.heartbeat_interval, lambda: self.peer.ref.tell(Tick())),
+            self.compactor,
+            self.broadcaster,
+            self.tasks,
+            _Election(self),
+            self.reaper,
+            self.clients,
+        ]
+
+    # --- wiring ---------------------------------------------------------------------------------
+
+    def _after_batch(self) -> None:
+        """The applier has worked through its mailbox: watchers first, then those who asked."""
+        context = self.context
+        store = context.store
+        if store.revision > context.hub.revision:
+            context.hub.notify(store.revision, store.take_events())
+        self.outbox.flush()
+        self.snapshotter.look()
+        if not self._leading.is_set() and self._leads():
+            self._leading.set()
+
+    def _leads(self) -> bool:
+        """Whether this member leads and has applied an entry of its own term."""
+        return self.peer.is_leader and self.applier.applied_term == self.peer.term
+
+    def _leader_changed(self, leader: int, term: int) -> None:
+        self.header.set_term(term)
+        lessor, now = self.context.lessor, self.world.clock.now()
+        if self.peer.is_leader:
+            lessor.promote(now, self.config.election_timeout)
+        else:
+            lessor.demote()
+        log.info("leader changed", leader=f"{leader:x}", term=term)
+
+    def _conf_change(self, change: ConfChange) -> None:
+        def applied(conf_state: ConfState) -> None:
+            self.snapshotter.set_conf_state(conf_state)
+
+        self.peer.ref.tell(ApplyConfChange(change, applied))
+
+    def _disk_full(self, error: DiskFull) -> None:
+        self.peer.refuse_writes(error)
+
+    def _read_index(self, call: Call, then: Callable[[], None]) -> None:
+        def read() -> None:
+            try:
+                then()
+            except EtcdError as error:
+                call.refuse(error)
+
+        try:
+            self.peer.ref.tell(ReadIndex(call, read))
+        except MailboxFull:
+            raise TooManyRequests from None
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def wait_leading(self) -> None:
+        """Return when this member leads and can answer."""
+        await self._leading.wait()
+
+    def close(self) -> None:
+        """Close what is open; after the actors have stopped."""
+        self.clients.close()
+        self.opened.close()
+
+    async def publish(self) -> None:
+        """Tell the cluster this member's name and client URLs, and its version if there is none."""
+        config, context = self.config, self.context
+        mine = context.membership.members.get(context.member_id)
+        if mine is None or (mine.name, mine.client_urls) != (
+            config.name,
+            config.advertise_client_urls,
+        ):
+            await context.proposer.ask(
+                proposals.CLUSTER_MEMBER_ATTR_SET,
+                ClusterMemberAttrSetRequest(
+                    member_ID=context.member_id,
+                    member_attributes=Attributes(
+                        name=config.name, client_urls=config.advertise_client_urls
+                    ),
+                ),
+            )
+        if context.membership.version is None:
+            await context.proposer.ask(
+                proposals.CLUSTER_VERSION_SET, ClusterVersionSetRequest(ver=CLUSTER_VERSION)
+            )
+
+
+class _Election(Actor[None]):
+    """Starts when this member leads and has published itself; nobody is served before."""
+
+    restart = Restart.TEMPORARY
+    mailbox_messages_max = 1
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(name="election")
+        self._node = node
+
+    async def started(self) -> None:
+        self._node.peer.ref.tell(Campaign())
+        await self._node.wait_leading()
+        await self._node.publish()
+
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def open_node(
+    config: Config | None = None, *, world: World | None = None
+) -> AsyncIterator[Node]:
+    """Run a member for the length of the block; it serves when the block begins.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        NodeError: this machine's fault: an address in use, a locked or corrupt data directory.
+    """
+    node = Node(config or Config(), world or World.real())
+    try:
+        async with running(node.supervisor):
+            yield node
+    finally:
+        node.close()
+
+
+def initial_members(config: Config) -> list[Member]:
+    """The members of `initial-cluster`; several URLs of a member are several pairs of its name."""
+    text = config.initial_cluster or ",".join(
+        f"{config.name}={url}" for url in config.initial_advertise_peer_urls
+    )
+    urls: dict[str, list[str]] = {}
+    for pair in text.split(","):
+        name, equals, url = pair.partition("=")
+        if not equals or not url:
+            raise ConfigError(f"initial-cluster: {pair!r} is not NAME=URL")
+        urls.setdefault(name.strip(), []).append(url.strip())
+    if config.name not in urls:
+        raise ConfigError(
+            f"initial-cluster: there is no member {config.name!r} in {text!r};"
+            " add NAME=URL for it or set `name`"
+        )
+    if len(urls) > 1:
+        raise ConfigError("initial-cluster: clusters of several members are not supported yet")
+    token = config.initial_cluster_token
+    return [
+        Member(id=member_id(of, token), peer_urls=tuple(sorted(of)), name=name)
+        for name, of in urls.items()
+    ]

@@ -1,0 +1,225 @@
+"""Maintenance: what operators ask of one member."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+
+import trio
+
+
+from ...errors import (
+    BadLeaderTransferee,
+    ClusterVersionUnavailable,
+    DowngradeInProcess,
+    InvalidDowngradeTargetVersion,
+    NoInflightDowngrade,
+    NotLeader,
+    WrongDowngradeVersionFormat,
+)
+from ...mvcc.hashes import HashKV, hash_all
+from ...protowire import bytes_field, int_field
+from ...rpc.pb.membership_pb2 import DowngradeInfoSetRequest
+from ...rpc.pb.rpc_pb2 import (
+    AlarmRequest,
+    DowngradeInfo,
+    DowngradeRequest,
+    HashKVRequest,
+    MoveLeaderRequest,
+    StatusResponse,
+)
+from ...version import SERVER_VERSION, STORAGE_VERSION
+from .. import proposals
+from ..call import Call, Outlet
+from ..context import NodeContext
+from ..execute import ALARM_GET, change_alarm, encode_alarms
+from ..log import Log
+from .task_stream import Sender, TaskStream
+
+__all__ = ["MaintenanceService"]
+
+SNAPSHOT_CHUNK_BYTES = 32 * 1024
+VALIDATE, ENABLE, CANCEL = 0, 1, 2
+ALARM_NAMES = {0: "NONE", 1: "NOSPACE", 2: "CORRUPT"}
+
+log = Log("triode.maintenance")
+
+
+class MaintenanceService:
+    """etcdserverpb.Maintenance."""
+
+    def __init__(self, node: NodeContext) -> None:
+        self._node = node
+
+    def alarm(self, message: bytes, call: Call) -> None:
+        """Alarm: GET looks at this member, the others go through the log."""
+        request = AlarmRequest.FromString(message)
+        if request.action == ALARM_GET:
+            call.answer(self._header() + encode_alarms(change_alarm(self._node.alarms, request)))
+        else:
+            self._node.proposer.propose(call, proposals.ALARM, request, message)
+
+    def status(self, message: bytes, call: Call) -> None:
+        """Status: this member as it sees itself."""
+        del message
+        node = self._node
+        raft, membership = node.raft, node.membership
+        enabled, target = membership.downgrade
+        response = StatusResponse(
+            version=SERVER_VERSION,
+            dbSize=node.backend.size(),
+            dbSizeInUse=node.backend.size_in_use(),
+            leader=raft.leader,
+            raftIndex=raft.commit_index,
+            raftTerm=raft.term,
+            raftAppliedIndex=node.applied_index(),
+            storageVersion=STORAGE_VERSION,
+            dbSizeQuota=node.quota.limit_bytes,
+            downgradeInfo=DowngradeInfo(enabled=enabled, targetVersion=target),
+        )
+        if not raft.leader:
+            response.errors.append("etcdserver: no leader")
+        for alarm in node.alarms.get():
+            # the text of etcd's protobuf library, which tools print as it is
+            response.errors.append(f"memberID:{alarm.member_id} alarm:{ALARM_NAMES[alarm.kind]} ")
+        call.answer(self._header() + response.SerializeToString())
+
+    def hash(self, message: bytes, call: Call) -> None:
+        """Hash: of the whole backend, computed beside the loop on a snapshot."""
+        del message
+        header = self._header()
+        view = self._node.backend.snapshot()
+
+        async def work() -> bytes:
+            with view:
+                value = await trio.to_thread.run_sync(hash_all, view)
+            return header + int_field(2, value)
+
+        self._node.complete(call, work)
+
+    def hash_kv(self, message: bytes, call: Call) -> None:
+        """HashKV: of the history up to a revision, computed beside the loop on a snapshot."""
+        request = HashKVRequest.FromString(message)
+        job = self._node.store.hash_kv_job(request.revision)
+        header = self._header()
+        if isinstance(job, HashKV):
+            call.answer(header + _hash_fields(job))
+            return
+
+        async def work() -> bytes:
+            return header + _hash_fields(await trio.to_thread.run_sync(job.run))
+
+        self._node.complete(call, work)
+
+    def defragment(self, message: bytes, call: Call) -> None:
+        """Defragment: the response has no header, as in etcd."""
+        del message
+        self._node.run_applied(lambda: self._defragment(call))
+
+    def _defragment(self, call: Call) -> None:
+        clock = self._node.world.clock
+        before, started = self._node.backend.size(), clock.now()
+        self._node.backend.defragment()
+        log.info(
+            "finished defragmenting",
+            before_bytes=before,
+            after_bytes=self._node.backend.size(),
+            took_seconds=round(clock.now() - started, 3),
+        )
+        call.answer(b"")
+
+    def move_leader(self, message: bytes, call: Call) -> None:
+        """MoveLeader: to oneself it is done at once; there is nobody else yet."""
+        request = MoveLeaderRequest.FromString(message)
+        node = self._node
+        if not node.raft.is_leader:
+            raise NotLeader
+        if request.targetID not in node.membership.members:
+            raise BadLeaderTransferee
+        call.answer(b"")
+
+    def downgrade(self, message: bytes, call: Call) -> None:
+        """Downgrade: one minor version at a time."""
+        request = DowngradeRequest.FromString(message)
+        membership = self._node.membership
+        if membership.version is None:
+            raise ClusterVersionUnavailable
+        enabled, _ = membership.downgrade
+        answer = self._header() + bytes_field(2, membership.version.encode())
+        if request.action == CANCEL:
+            if not enabled:
+                raise NoInflightDowngrade
+            change = DowngradeInfoSetRequest(enabled=False)
+        else:
+            target = _target(request.version, membership.version)
+            if enabled:
+                raise DowngradeInProcess
+            if request.action == VALIDATE:
+                call.answer(answer)
+                return
+            change = DowngradeInfoSetRequest(enabled=True, ver=target)
+
+        async def work() -> bytes:
+            await self._node.proposer.ask(proposals.DOWNGRADE_INFO_SET, change)
+            return answer
+
+        self._node.complete(call, work)
+
+    def snapshot(self, out: Outlet) -> TaskStream:
+        """Snapshot: a bbolt image of the backend in chunks, then its SHA-256."""
+        return TaskStream(self._node, out, self._send_snapshot)
+
+    async def _send_snapshot(self, message: bytes, sender: Sender) -> None:
+        del message
+        from ...backends.bbolt_image import image
+
+        with self._node.backend.snapshot() as view:
+            remaining, chunks = await trio.to_thread.run_sync(image, view)
+            digest = hashlib.sha256()
+            for piece in _rechunk(chunks, SNAPSHOT_CHUNK_BYTES):
+                digest.update(piece)
+                remaining -= len(piece)
+                await sender.send(
+                    int_field(2, remaining) + bytes_field(3, piece) + _STORAGE_VERSION_FIELD
+                )
+            assert remaining == 0, "an image is as long as it said"
+        await sender.send(bytes_field(3, digest.digest()) + _STORAGE_VERSION_FIELD)
+
+    def _header(self) -> bytes:
+        return self._node.header.framed(self._node.store.revision)
+
+
+def _hash_fields(result: HashKV) -> bytes:
+    return (
+        int_field(2, result.hash)
+        + int_field(3, result.compact_revision)
+        + int_field(4, result.hash_revision)
+    )
+
+
+def _rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of `size`, the last one shorter."""
+    rest = bytearray()
+    for chunk in chunks:
+        rest += chunk
+        while len(rest) >= size:
+            yield bytes(rest[:size])
+            del rest[:size]
+    if rest:
+        yield bytes(rest)
+
+
+_STORAGE_VERSION_FIELD = bytes_field(4, STORAGE_VERSION.encode())
+
+
+def _target(version: str, cluster: str) -> str:
+    """The downgrade's target as X.Y.0, if it is one minor below the cluster's version."""
+    match = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if match is None:
+        raise WrongDowngradeVersionFormat
+    major, minor = int(match[1]), int(match[2])
+    now_major, now_minor = (int(part) for part in cluster.split(".")[:2])
+    if (major, minor) != (now_major, now_minor - 1):
+        raise InvalidDowngradeTargetVersion
+    return f"{major}.{minor}.0"

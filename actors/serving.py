@@ -1,0 +1,147 @@
+"""Serving clients: the listeners, and a connection actor for each connection.
+
+The first bytes of a connection say what it speaks: HTTP/2's preface, or HTTP/1.1 for the JSON gateway and the
+pages. Everything is on one port, as with etcd.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Protocol
+
+import trio
+
+from ..rpc.h2 import looks_like_http2
+from .actor import Actor, Restart
+from .connection import GrpcConnection, GrpcSettings
+from .context import NodeContext
+from .dispatch import Dispatcher
+from .errors import ActorStopped
+from .http1 import Http1Connection, Http1Settings
+from .listener import Bound, bind, serve
+from .log import Log
+from .outbox import Outbox
+from .supervisor import Supervisor
+from .transport import Transport
+
+__all__ = ["ClientListener", "ConnectionActor"]
+
+GRPC_OVERHEAD_BYTES = 512 * 1024
+FIRST_BYTES_SECONDS_MAX = 30.0  # to say anything at all
+DRAIN_SECONDS_MAX = 3.0
+DRAIN_POLL_SECONDS = 0.01
+PING_INTERVAL_SECONDS_MIN = 5.0
+CONNECTIONS_MAX = 65_536
+log = Log("triode.serving")
+
+
+class Served(Protocol):
+    """A protocol over a transport."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be closed without cutting anybody off."""
+
+    async def run(self, first_bytes: bytes) -> None:
+        """Serve to the end of the connection."""
+
+    def shut_down(self) -> None:
+        """Take no more calls, and become idle soon."""
+
+
+class ConnectionActor(Actor[None]):
+    """One connection: finds out what it speaks, then serves it."""
+
+    restart = Restart.TEMPORARY
+    mailbox_messages_max = 1
+    stop_seconds_max = DRAIN_SECONDS_MAX
+
+    def __init__(
+        self, name: str, transport: Transport, grpc: GrpcSettings, http1: Http1Settings
+    ) -> None:
+        super().__init__(name=name)
+        self._transport = transport
+        self._grpc = grpc
+        self._http1 = http1
+        self.served: Served | None = None
+
+    async def run(self) -> None:
+        data = b""
+        speaks_http2: bool | None = None
+        with trio.move_on_after(FIRST_BYTES_SECONDS_MAX):
+            while speaks_http2 is None:
+                more = await self._transport.receive()
+                if not more:
+                    return
+                data += more
+                speaks_http2 = looks_like_http2(data)
+        if speaks_http2 is None:
+            return
+        if speaks_http2:
+            self.served = GrpcConnection(self._transport, self._grpc)
+        else:
+            self.served = Http1Connection(self._transport, self._http1)
+        await self.served.run(data)
+
+    def cleanup(self) -> None:
+        self._transport.close()
+
+
+class ClientListener(Supervisor):
+    """Binds when it is made, serves when it is started, drains when it is stopped."""
+
+    def __init__(self, node: NodeContext, dispatcher: Dispatcher, outbox: Outbox) -> None:
+        super().__init__("clients")
+        config = node.config
+        self._grpc = GrpcSettings(
+            dispatcher,
+            outbox,
+            node.world.clock,
+            message_bytes_max=config.max_request_bytes + GRPC_OVERHEAD_BYTES,
+            concurrent_streams_max=config.max_concurrent_streams,
+            ping_interval_seconds_min=PING_INTERVAL_SECONDS_MIN,
+        )
+        self._http1 = Http1Settings(node, dispatcher, outbox)
+        self._numbers = itertools.count(1)
+        self.bound: list[Bound] = bind(config.listen_client_urls)
+        self.connections_refused = 0
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """The ports that clients can connect to, in the order of `listen-client-urls`."""
+        return [one.port for one in self.bound]
+
+    async def started(self) -> None:
+        await super().started()
+        for one in self.bound:
+            self.nursery.start_soon(serve, one, self.accept)
+            log.info("serving client traffic", url=one.url, port=one.port)
+
+    def accept(self, transport: Transport) -> None:
+        """Serve a connection; any transport will do."""
+        if len(self._cells) >= CONNECTIONS_MAX:
+            self.connections_refused += 1
+            transport.close()
+            return
+        name = f"connection-{next(self._numbers)} {transport.peer}"
+        try:
+            self.start_child_nowait(ConnectionActor(name, transport, self._grpc, self._http1))
+        except ActorStopped:
+            transport.close()
+
+    async def stopping(self) -> None:
+        self.close()
+        connections = [child for child in self.children if isinstance(child, ConnectionActor)]
+        for connection in connections:
+            if connection.served is not None:
+                connection.served.shut_down()
+        with trio.move_on_after(DRAIN_SECONDS_MAX):
+            while any(c.served is not None and not c.served.idle for c in connections):
+                await trio.sleep(DRAIN_POLL_SECONDS)  # noqa: ASYNC110  # many conditions, once
+        await super().stopping()
+
+    def close(self) -> None:
+        """Stop listening."""
+        for one in self.bound:
+            one.close()

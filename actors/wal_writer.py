@@ -1,0 +1,168 @@
+"""The WAL writer: makes the raft log durable, one fdatasync for all that a turn brought.
+
+A save is answered by a `Saved` to whoever asked, after the bytes are on the disk, and never otherwise. A failed
+write or fsync ends the node: what the disk holds then is unknown, and trying again would hide it
+(fsync may report an error once and succeed the next time with the pages dropped). The one exception is
+a full disk found while *writing*: nothing was acknowledged and nothing is half-there, so the node refuses
+writes and goes on serving reads until it is restarted with space.
+
+fdatasync blocks. On a disk that answers within `INLINE_SYNC_SECONDS_MAX` it is called on the loop's own thread,
+because a hop to a worker thread and back costs as much as the call; on a slower one it is called in a
+worker, so that reads, watches and heartbeats go on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import attrs
+import trio
+
+from ..errors import DiskFull
+from ..raft.types import Entry, HardState
+from ..raft.wal import WalSnapshot
+from .actor import Actor, Restart
+from .world import World
+
+__all__ = ["MarkSnapshot", "NoLog", "RaftLog", "Save", "Saved", "SaveFailed", "WalWriter"]
+
+INLINE_SYNC_SECONDS_MAX = 0.001
+SMOOTHING = 0.2  # weight of the newest fsync in the moving average
+
+
+@attrs.frozen
+class Save:
+    """Write these, make them durable if `must_sync`, then call `done` with a Saved or SaveFailed."""
+
+    hard_state: HardState | None
+    entries: Sequence[Entry]
+    must_sync: bool
+
+
+@attrs.frozen
+class Saved:
+    """Everything up to and including this save is durable."""
+
+    save: Save
+
+
+@attrs.frozen
+class SaveFailed:
+    """The disk is full; the save did not happen, and none after it will."""
+
+    error: DiskFull
+
+
+@attrs.frozen
+class MarkSnapshot:
+    """The backend is durable up to this snapshot: segments before it are not needed any more."""
+
+    snapshot: WalSnapshot
+    release_to: int
+
+
+class RaftLog(Protocol):
+    """What the writer needs of a log: `raft.wal.WAL`, or `NoLog` for a node that keeps nothing."""
+
+    def save(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None: ...
+    def save_snapshot(self, snapshot: WalSnapshot) -> None: ...
+    def sync(self) -> None: ...
+    def release_to(self, index: int) -> None: ...
+    def purge(self, max_wals: int) -> list[str]: ...
+    def close(self) -> None: ...
+
+
+class NoLog:
+    """The log of a node whose backend keeps nothing either: a restart begins empty."""
+
+    def save(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        """Nothing is written."""
+
+    def save_snapshot(self, snapshot: WalSnapshot) -> None:
+        """Nothing is written."""
+
+    def sync(self) -> None:
+        """Nothing to wait for."""
+
+    def release_to(self, index: int) -> None:
+        """Nothing is held."""
+
+    def purge(self, max_wals: int) -> list[str]:
+        """Nothing to delete."""
+        del max_wals
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class WalWriter(Actor["Save | MarkSnapshot"]):
+    """Owns the write-ahead log; nothing else touches its files."""
+
+    restart = Restart.NEVER
+    mailbox_messages_max = 1024
+
+    def __init__(
+        self,
+        wal: RaftLog,
+        world: World,
+        done: Callable[[Saved | SaveFailed], None],
+        *,
+        max_wals: int,
+        fsync: bool = True,
+    ) -> None:
+        super().__init__(name="wal-writer")
+        self._wal = wal
+        self._world = world
+        self._done = done
+        self._max_wals = max_wals
+        self._fsync = fsync
+        self._sync_seconds = 0.0
+        self._full: DiskFull | None = None
+        self.on_fsync: Callable[[float], None] = lambda _seconds: None
+
+    async def handle(self, batch: list[Save | MarkSnapshot]) -> None:
+        saves: list[Save] = []
+        must_sync = False
+        try:
+            for message in batch:
+                if type(message) is Save:
+                    self._write(message)
+                    saves.append(message)
+                    must_sync |= message.must_sync
+                elif type(message) is MarkSnapshot and self._full is None:
+                    self._wal.save_snapshot(message.snapshot)
+                    self._wal.release_to(message.release_to)
+                    must_sync = True
+        except DiskFull as error:
+            self._full = error
+        if must_sync and self._full is None and self._fsync:
+            await self._sync()
+        if self._full is not None:
+            self._done(SaveFailed(self._full))
+            return
+        for save in saves:
+            self._done(Saved(save))
+        if len(saves) != len(batch):
+            self._wal.purge(self._max_wals)
+
+    def _write(self, save: Save) -> None:
+        if self._full is not None:
+            raise self._full
+        self._wal.save(save.hard_state, save.entries)
+
+    async def _sync(self) -> None:
+        started = self._world.clock.now()
+        if self._sync_seconds <= INLINE_SYNC_SECONDS_MAX:
+            self._wal.sync()
+        else:
+            await trio.to_thread.run_sync(self._wal.sync)
+        took = self._world.clock.now() - started
+        self._sync_seconds += SMOOTHING * (took - self._sync_seconds)
+        self.on_fsync(took)
+
+    async def stopping(self) -> None:
+        if self._full is None:
+            self._wal.sync()
+        self._wal.close()
