@@ -13,6 +13,10 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 PROTO = Path(__file__).resolve().parent
 PB = PROTO.parent / "pb"
@@ -42,20 +46,19 @@ def _module(proto: str) -> str:
     return proto.removesuffix(".proto") + "_pb2"
 
 
-def _source(file: object) -> str:
-    """The module of one FileDescriptorProto."""
-    name, dependencies = getattr(file, "name"), getattr(file, "dependency")  # noqa: B009
-    imports = "".join(f"from . import {_module(other)}  # noqa: F401\n" for other in dependencies)
+def _source(file: FileDescriptorProto) -> str:
+    """The module of one file."""
+    imports = "".join(f"from . import {_module(name)}  # noqa: F401\n" for name in file.dependency)
     return (
-        f'"""Generated from {name} by rpc/proto/generate.py. Do not edit."""\n\n'
+        f'"""Generated from {file.name} by rpc/proto/generate.py. Do not edit."""\n\n'
         "from __future__ import annotations\n\n"
         f"{imports}from ._pool import load\n\n"
         f"DESCRIPTOR = load(\n    __name__,\n    globals(),\n{_literal(file)})\n"
     )
 
 
-def _literal(file: object) -> str:
-    data: bytes = getattr(file, "SerializeToString")(deterministic=True)  # noqa: B009
+def _literal(file: FileDescriptorProto) -> str:
+    data = file.SerializeToString(deterministic=True)
     lines = (data[at : at + BYTES_PER_LINE] for at in range(0, len(data), BYTES_PER_LINE))
     return "".join(f"    {line!r}\n" for line in lines)
 
