@@ -63,17 +63,30 @@ def test_large_values_make_slices_smaller(member: Any) -> None:
 
 
 def test_responses_of_a_replay_end_between_revisions_once_they_are_large(member: Any) -> None:
-    for _ in range(6):
-        member.txn([(b"a", b"x" * 300_000), (b"b", b"x" * 300_000)])
+    for _ in range(4):
+        member.txn([(key, b"x" * 300_000) for key in (b"a", b"b", b"c")])
     reader = member.reader()
-    reader.create(b"a", b"c", start_revision=1)
+    reader.create(b"a", b"d", start_revision=1)
     reader.take()
     member.catch_up()
     assert [[e.kv.mod_revision for e in r.events] for r in reader.take()] == [
-        [2, 2, 3, 3],
-        [4, 4, 5, 5],
-        [6, 6, 7, 7],
+        [2, 2, 2, 3, 3, 3],
+        [4, 4, 4, 5, 5, 5],
     ]
+
+
+def test_a_replay_that_fills_the_outbox_goes_on_from_there(member: Any) -> None:
+    for _ in range(9):
+        member.put(b"a", b"x" * 600_000)
+    reader = member.reader(backlog_messages_max=1)
+    reader.create(b"a", start_revision=1)
+    reader.create(b"a", b"b", start_revision=1)
+    got: dict[int, list[int]] = {}
+    for _ in range(20):
+        for watch_id, revision, _ in reader.events():
+            got.setdefault(watch_id, []).append(revision)
+        member.catch_up()
+    assert got == {0: list(range(2, 11)), 1: list(range(2, 11))}
 
 
 # --- slow clients -----------------------------------------------------------------------------------
