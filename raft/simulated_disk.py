@@ -220,7 +220,7 @@ class SimulatedDisk:
     def make_dir(self, path: Path) -> None:
         self.before("make", path)
         node = self._root
-        for part in path.parts:
+        for part in _parts(path):
             if part not in node.seen:
                 node.seen[part] = _Directory()
                 node.changed()
@@ -264,7 +264,7 @@ class SimulatedDisk:
 
     def _find(self, path: Path) -> _Inode | _Directory | None:
         node: _Inode | _Directory | None = self._root
-        for part in path.parts:
+        for part in _parts(path):
             node = node.seen.get(part) if isinstance(node, _Directory) else None
         return node
 
@@ -285,6 +285,10 @@ class SimulatedDisk:
         if self.capacity_bytes is None:
             return growth
         return max(0, min(growth, self.capacity_bytes - self.used_bytes))
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    return path.relative_to(path.anchor).parts
 
 
 def _used(node: _Inode | _Directory) -> int:

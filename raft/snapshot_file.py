@@ -56,9 +56,9 @@ def load_snapshot(disk: Disk, path: Path) -> Snapshot:
         found = dict(fields(disk.read(path)))
         data = found.get(2, b"")
         if not isinstance(data, bytes) or not data:
-            raise ValueError("it is empty")
+            raise ValueError("it is empty")  # noqa: TRY301
         if found.get(1) != value(data):
-            raise ValueError("the checksum is wrong")
+            raise ValueError("the checksum is wrong")  # noqa: TRY301
         return decode_snapshot(data)
     except ValueError as error:
         raise CorruptData(f"{path} is corrupt: {error}; an older snapshot may do") from error

@@ -73,6 +73,8 @@ class SegmentReader:
         count = 0
         while at < size:
             if at + FRAME_BYTES > size:
+                if not any(content[at:]):
+                    break
                 self._broken(at, size, "the file ends inside a length word")
                 break
             word = unpack(content, at)[0]

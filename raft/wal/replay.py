@@ -30,7 +30,15 @@ from .reader import Record, SegmentReader, skim
 from .record import RecordType, WalSnapshot
 from .segment import ADVICE, Segment, list_segments, segments_from
 
-__all__ = ["Contents", "Replay", "Tail", "newest_snapshot", "read_log", "valid_snapshots"]
+__all__ = [
+    "Contents",
+    "Replay",
+    "Tail",
+    "newest_snapshot",
+    "read_log",
+    "read_newest",
+    "valid_snapshots",
+]
 
 
 class Contents(NamedTuple):
@@ -46,7 +54,6 @@ class Tail(NamedTuple):
 
     segment: Segment
     end: int
-    size: int
     crc: int
     torn: str | None
     dirty: bool
@@ -165,17 +172,31 @@ def read_log(
         crc = reader.crc
     assert crc is not None
     dirty = content.count(0, reader.end) != len(content) - reader.end
-    return replay, Tail(segment, reader.end, len(content), crc, reader.torn, dirty)
+    return replay, Tail(segment, reader.end, crc, reader.torn, dirty)
 
 
-def newest_snapshot(disk: Disk, directory: Path, segments: list[Segment]) -> WalSnapshot:
+def read_newest(disk: Disk, directory: Path, segments: list[Segment]) -> tuple[Replay, Tail]:
+    """Read the log from its newest snapshot on; see `read_log`."""
+    replay, tail = read_log(disk, directory, segments, newest_snapshot(disk, directory, segments))
+    if tail.torn and not replay.matched:
+        snapshot = newest_snapshot(disk, directory, segments, end=tail.end)
+        replay, tail = read_log(disk, directory, segments, snapshot)
+    return replay, tail
+
+
+def newest_snapshot(
+    disk: Disk, directory: Path, segments: list[Segment], *, end: int | None = None
+) -> WalSnapshot:
     """The newest snapshot record that is not beyond the commit index: where to read from.
 
-    Newer files are looked at first, as the last one mostly has it. Raises CorruptData if none has.
+    Newer files are looked at first, as the last one mostly has it; that one counts up to the offset
+    `end`. A record after a torn one may be returned, as entries are not checked. Raises CorruptData
+    if no file has any.
     """
     commit: int | None = None
     for segment in reversed(segments):
-        state, snapshots = _skim(disk.read(directory / segment.name))
+        content = disk.read(directory / segment.name)
+        state, snapshots = _skim(content if commit is not None else content[:end])
         if commit is None:
             commit = state.commit
         valid = [snapshot for snapshot in snapshots if snapshot.index <= commit]

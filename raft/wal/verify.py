@@ -13,7 +13,7 @@ from ..disk import Disk
 from ..types import HardState
 from .reader import Record, SegmentReader
 from .record import RecordType, WalSnapshot
-from .replay import newest_snapshot, read_log, valid_snapshots
+from .replay import read_newest, valid_snapshots
 from .segment import Segment, list_segments
 
 __all__ = ["Report", "records", "verify"]
@@ -48,9 +48,8 @@ def verify(disk: Disk, directory: Path) -> Report:
     """
     counts = Counter(RecordType(record.type) for _, record in records(disk, directory))
     segments = list_segments(disk, directory)
-    snapshot = newest_snapshot(disk, directory, segments)
-    replay, tail = read_log(disk, directory, segments, snapshot)
-    contents = replay.finish(directory)
+    replay, tail = read_newest(disk, directory, segments)
+    contents, snapshot = replay.finish(directory), replay.snapshot
     return Report(
         segments=segments,
         records=dict(counts),

@@ -24,13 +24,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...errors import CorruptData, StorageError
+from ...errors import StorageError
 from ..codec import encode_hard_state
 from ..disk import Disk, DiskFile
 from ..types import Entry, HardState
 from .record import RecordType, WalSnapshot, append_entries, encode_crc_record, encode_record
 from .repair import Repaired, cut_tail
-from .replay import Contents, newest_snapshot, read_log
+from .replay import Contents, Replay, Tail, read_log, read_newest
 from .segment import (
     AHEAD,
     ON_DEMAND,
@@ -57,8 +57,8 @@ class WAL:
         """The last one saved."""
         self.last_index = 0
         """The index of the last entry or snapshot saved; the next entry is at most one beyond."""
-        self.snapshot = WalSnapshot()
-        """The snapshot from which the log was read."""
+        self.snapshot: WalSnapshot | None = None
+        """The snapshot to read from, or that the log was read from."""
         self.repaired: Repaired | None = None
         """What `read_all` cut off the log's end after a crash."""
         self._disk = disk
@@ -118,29 +118,31 @@ class WAL:
     ) -> WAL:
         """Open a log, to be read with `read_all` from `snapshot` on, by default the newest one.
 
-        Raises StorageError if there is none, CorruptData if a file is missing.
+        Nothing else can be done with it before. Raises StorageError if there is no log, CorruptData
+        if a file is missing.
         """
         wal = cls(disk, directory, segment_bytes=segment_bytes)
         wal._segments = list_segments(disk, directory)
         if not wal._segments:
             raise StorageError(f"there is no log in {directory}")
-        wal.snapshot = snapshot or newest_snapshot(disk, directory, wal._segments)
+        wal.snapshot = snapshot
         return wal
 
     def read_all(self) -> Contents:
         """Read the log, repair its end if a crash tore it, and make it ready for appending.
 
+        All that is returned is durable.
         Raises CorruptData, naming file and offset, for anything that no crash explains.
         """
         assert self._file is None
-        disk, directory, segments = self._disk, self.directory, self._segments
-        replay, tail = read_log(disk, directory, segments, self.snapshot)
+        disk, directory = self._disk, self.directory
+        replay, tail = self._read()
         if tail.torn:
             self.repaired = cut_tail(disk, directory, tail)
-            replay, tail = read_log(disk, directory, segments, self.snapshot)
-            if tail.torn:
-                raise CorruptData(f"{self.repaired.file} is torn again after its repair")
+            replay, tail = self._read()
+            assert tail.torn is None, "a cut file ends with a whole record"
         contents = replay.finish(directory)
+        self.snapshot = replay.snapshot
         self.metadata, self.hard_state = contents.metadata, contents.hard_state
         self.last_index = replay.last_index
         self._offset, self._crc = tail.end, tail.crc
@@ -151,10 +153,14 @@ class WAL:
                 # Zeros ended the log, and after them came parts of writes that were torn. New
                 # records would lead up to them.
                 self._file.truncate(tail.end)
-            if tail.dirty or tail.size < self.segment_bytes:
-                self._file.preallocate(self.segment_bytes)
-                self._file.fdatasync()
+            self._file.preallocate(self.segment_bytes)
+            # After the mere death of the process, what was read may be in the page cache only.
+            self._file.fdatasync()
         return contents
+
+    def _read(self) -> tuple[Replay, Tail]:
+        where = (self._disk, self.directory, self._segments)
+        return read_newest(*where) if self.snapshot is None else read_log(*where, self.snapshot)
 
     # --- Appending --------------------------------------------------------------------------------
 

@@ -48,16 +48,26 @@ def small_log(metadata: bytes) -> Callable[..., WAL]:
     ) -> WAL:
         disk.make_dir(directory.parent)
         wal = WAL.create(disk, directory, metadata, segment_bytes=segment_bytes)
-        for turn in range(saves):
-            first = 3 * turn + 1
-            wal.save(
-                HardState(1, 7, first - 1),
-                [Entry(1, first + k, data=b"value %d" % (first + k)) for k in range(3)],
-            )
-            wal.sync()
+        _fill(wal, saves)
         return wal
 
     return make
+
+
+def _fill(wal: WAL, saves: int) -> None:
+    for _ in range(saves):
+        first = wal.last_index + 1
+        wal.save(
+            HardState(1, 7, first - 1),
+            [Entry(1, first + k, data=b"value %d" % (first + k)) for k in range(3)],
+        )
+        wal.sync()
+
+
+@pytest.fixture
+def fill() -> Callable[[WAL, int], None]:
+    """Save some times three entries, as `small_log` does."""
+    return _fill
 
 
 @pytest.fixture

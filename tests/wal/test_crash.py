@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -132,7 +132,7 @@ def read(disk: SimulatedDisk, segment_bytes: int) -> tuple[WAL, View]:
 
 @settings(max_examples=150, deadline=None)
 @given(OPERATIONS, st.sampled_from([1, 700, 4096, 100_000]))
-def test_what_was_saved_is_read(operations: list[tuple[int, int, int]], segment_bytes: int):
+def test_what_was_saved_is_read(operations: list[tuple[int, int, int]], segment_bytes: int) -> None:
     recorder = Recorder(SimulatedDisk(), segment_bytes)
     recorder.run(operations)
     recorder.wal.close()
@@ -145,22 +145,10 @@ class PowerLoss(StorageError):
     pass
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    OPERATIONS,
-    st.sampled_from([1, 700, 4096, 100_000]),
-    st.integers(0, 400),
-    st.randoms(use_true_random=False),
-)
-def test_a_crash_loses_only_what_was_not_synced(
-    operations: list[tuple[int, int, int]],
-    segment_bytes: int,
-    power_lost_at: int,
-    choices: random.Random,
-):
-    disk = SimulatedDisk(choose=choices.randrange)
-    recorder = Recorder(disk, segment_bytes)
-    left = power_lost_at
+@contextlib.contextmanager
+def power_loss(disk: SimulatedDisk, operations: int) -> Iterator[None]:
+    """Lose power before the given operation of the disk, or at the end of the block."""
+    left = operations
 
     def before(_operation: str, path: Path) -> None:
         nonlocal left
@@ -170,13 +158,54 @@ def test_a_crash_loses_only_what_was_not_synced(
 
     disk.before = before
     with contextlib.suppress(PowerLoss):
-        recorder.run(operations)
+        yield
     disk.before = lambda _operation, _path: None
     disk.crash()
+
+
+@settings(max_examples=150, deadline=None)
+@given(OPERATIONS, st.randoms(use_true_random=False))
+def test_what_was_read_is_durable(
+    operations: list[tuple[int, int, int]], choices: random.Random
+) -> None:
+    """A process dies and is started again; then the power is lost."""
+    disk = SimulatedDisk(choose=choices.randrange)
+    recorder = Recorder(disk, 4096)
+    recorder.run(operations)
+    _, view = read(disk, 4096)
+    assert view == expected(recorder.records)
+    disk.crash()
+    _, again = read(disk, 4096)
+    assert again == view
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    OPERATIONS,
+    st.sampled_from([1, 700, 4096, 100_000]),
+    st.integers(1, 150),
+    st.integers(1, 20),
+    st.randoms(use_true_random=False),
+)
+def test_a_crash_loses_only_what_was_not_synced(
+    operations: list[tuple[int, int, int]],
+    segment_bytes: int,
+    power_lost_at: int,
+    power_lost_again_at: int,
+    choices: random.Random,
+) -> None:
+    disk = SimulatedDisk(choose=choices.randrange)
+    recorder = Recorder(disk, segment_bytes)
+    with power_loss(disk, power_lost_at):
+        recorder.run(operations)
+    for _ in range(2):  # once more while the log is read, and perhaps repaired
+        with power_loss(disk, power_lost_again_at):
+            read(disk, segment_bytes)
 
     wal, view = read(disk, segment_bytes)
     assert view in recorder.states(recorder.synced)
     # What was read is durable itself, and so is what follows.
+    assert wal.snapshot is not None
     last = wal.snapshot.index + len(view[1])
     term = max(view[0].term, 1)
     extra = Entry(term + 1, last + 1, data=b"after the crash")
@@ -217,7 +246,7 @@ def _damaged(recorder: Recorder, damage: Callable[[SimulatedDisk], None]) -> Vie
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
-def test_a_last_file_that_ends_anywhere_gives_a_prefix(snapshot: bool):
+def test_a_last_file_that_ends_anywhere_gives_a_prefix(snapshot: bool) -> None:
     recorder = _filled(snapshot=snapshot)
     path = DIRECTORY / recorder.wal.segments[-1].name
     states = recorder.states()
@@ -232,7 +261,7 @@ def test_a_last_file_that_ends_anywhere_gives_a_prefix(snapshot: bool):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_an_earlier_file_that_ends_too_early_is_refused(number: int):
+def test_an_earlier_file_that_ends_too_early_is_refused(number: int) -> None:
     recorder = _filled(snapshot=False)
     path = DIRECTORY / recorder.wal.segments[number].name
     for size in range(0, len(recorder.disk.read(path)), 5):
@@ -243,7 +272,7 @@ def test_an_earlier_file_that_ends_too_early_is_refused(number: int):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_missing_file_is_refused(number: int):
+def test_a_missing_file_is_refused(number: int) -> None:
     recorder = _filled(snapshot=False)
     path = DIRECTORY / recorder.wal.segments[number].name
     assert _damaged(recorder, lambda disk: disk.remove(path)) is None
@@ -276,11 +305,11 @@ def _flips(*, every: int, snapshot: bool) -> None:
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
-def test_a_flipped_bit_is_never_taken_for_data(snapshot: bool):
+def test_a_flipped_bit_is_never_taken_for_data(snapshot: bool) -> None:
     _flips(every=83, snapshot=snapshot)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("snapshot", [False, True])
-def test_no_flipped_bit_is_taken_for_data(snapshot: bool):
+def test_no_flipped_bit_is_taken_for_data(snapshot: bool) -> None:
     _flips(every=1, snapshot=snapshot)

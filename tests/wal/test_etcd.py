@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import pytest
 
+from triode.raft.codec import decode_entry, decode_hard_state
 from triode.raft.disk import RealDisk
 from triode.raft.types import Entry, HardState
-from triode.raft.wal import WAL, Contents, Metadata, WalSnapshot
-
-if TYPE_CHECKING:
-    from conftest import EtcdServer
+from triode.raft.wal import WAL, Contents, Metadata, RecordType, WalSnapshot
+from triode.raft.wal.reader import SegmentReader
 
 pytestmark = pytest.mark.etcd
+
+
+class EtcdServer(Protocol):
+    """The fixture `etcd`."""
+
+    directory: Path
+
+    def start(self) -> None: ...
+    def ctl(self, *arguments: str) -> str: ...
+    def kill(self) -> None: ...
 
 
 @pytest.fixture
@@ -36,7 +45,7 @@ def _read(directory: Path) -> Contents:
         wal.close()
 
 
-def test_etcds_log_is_read(used_etcd: EtcdServer):
+def test_etcds_log_is_read(used_etcd: EtcdServer) -> None:
     metadata, hard_state, entries = _read(used_etcd.directory / "member" / "wal")
     decoded = Metadata.decode(metadata)
     assert decoded.node_id != 0
@@ -52,7 +61,7 @@ def test_etcds_log_is_read(used_etcd: EtcdServer):
         assert b"value-%d" % number in text
 
 
-def test_a_copy_is_etcds_file_byte_for_byte(used_etcd: EtcdServer, tmp_path: Path):
+def test_a_copy_is_etcds_file_byte_for_byte(used_etcd: EtcdServer, tmp_path: Path) -> None:
     """What etcd wrote, saved by us in the same order, gives the same bytes, checksums included."""
     theirs = used_etcd.directory / "member" / "wal"
     name = "0000000000000000-0000000000000000.wal"
@@ -61,11 +70,11 @@ def test_a_copy_is_etcds_file_byte_for_byte(used_etcd: EtcdServer, tmp_path: Pat
     wal = WAL.create(RealDisk(), tmp_path / "ours", metadata)
     state = HardState()
     for kind, data in _records(theirs / name):
-        if kind == 2:
-            index = _read_entry_index(data)
+        if kind == RecordType.ENTRY:
+            index = decode_entry(data).index
             wal.save(None, entries[index - 1 : index])
-        elif kind == 3:
-            state = _hard_state(data)
+        elif kind == RecordType.STATE:
+            state = decode_hard_state(data)
             wal.save(state, [])
     wal.sync()
     wal.close()
@@ -75,25 +84,11 @@ def test_a_copy_is_etcds_file_byte_for_byte(used_etcd: EtcdServer, tmp_path: Pat
 
 
 def _records(path: Path) -> list[tuple[int, bytes]]:
-    from triode.raft.wal.reader import SegmentReader
-
     reader = SegmentReader(str(path), path.read_bytes(), None, last=True)
     return [(record.type, record.data) for record in reader]
 
 
-def _read_entry_index(data: bytes) -> int:
-    from triode.raft.codec import decode_entry
-
-    return decode_entry(data).index
-
-
-def _hard_state(data: bytes) -> HardState:
-    from triode.raft.codec import decode_hard_state
-
-    return decode_hard_state(data)
-
-
-def test_etcd_opens_our_log(used_etcd: EtcdServer):
+def test_etcd_opens_our_log(used_etcd: EtcdServer) -> None:
     """etcd loses its log and its database, and rebuilds the keys from a log of our making."""
     member = used_etcd.directory / "member"
     metadata, hard_state, entries = _read(member / "wal")
