@@ -1,25 +1,334 @@
-"""HTTP/1.1."""
+"""HTTP/1.1 on the client port: the JSON gateway, the health pages, metrics and the version.
+
+h11 keeps the protocol; the pages and the JSON are pure (`rpc.gateway`, `rpc.pages`). What is here is the
+conversation: one request after the other, bodies within a bound, streaming answers in chunks as they come,
+and an end to clients that begin a request and do not finish it.
+"""
 
 from __future__ import annotations
 
-from .context import NodeContext
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import h11
+import trio
+
+from ..errors import Code, EtcdError, Stopped
+from ..rpc import gateway
+from ..rpc.gateway_access import CallOptions, call_options
+from ..rpc.http_reply import HttpReply, error_page, not_found
+from ..rpc.methods import Method
+from .call import Call, Outlet, Stream, Waiter
 from .dispatch import Dispatcher
 from .outbox import Outbox
+from .pages import Pages
 from .transport import Transport
+
+__all__ = ["Http1Connection", "Http1Settings"]
+
+HEADER_BYTES_MAX = 64 * 1024
+HEADER_SECONDS_MAX = 30.0  # from the first byte of a request to the end of its header
+BODY_SECONDS_MAX = 60.0
+STREAM_BACKLOG_BYTES_MAX = 4 * 1024 * 1024
+JSON_OVERHEAD = 2  # base64 and names: a JSON body may be larger than the message in it
 
 
 class Http1Settings:
-    def __init__(self, node: NodeContext, dispatcher: Dispatcher, outbox: Outbox) -> None:
-        self.node = node
+    """What all HTTP/1.1 connections of a node share."""
+
+    def __init__(
+        self,
+        pages: Pages,
+        dispatcher: Dispatcher,
+        outbox: Outbox,
+        *,
+        gateway_enabled: bool,
+        message_bytes_max: int,
+    ) -> None:
+        self.pages = pages
+        self.dispatcher = dispatcher
+        self.outbox = outbox
+        self.gateway_enabled = gateway_enabled
+        self.body_bytes_max = message_bytes_max * JSON_OVERHEAD
 
 
 class Http1Connection:
+    """Serves one HTTP/1.1 connection."""
+
     def __init__(self, transport: Transport, settings: Http1Settings) -> None:
         self._transport = transport
-        self.idle = True
+        self._settings = settings
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES_MAX)
+        self._busy = False
+        self._stopping = False
+        self._scope = trio.CancelScope()
 
-    async def run(self, first_bytes: bytes) -> None:
-        return
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        return not self._busy
 
     def shut_down(self) -> None:
-        return
+        """Answer what is being answered, then close; a stream ends now."""
+        self._stopping = True
+        if not self._busy:
+            self._scope.cancel()
+
+    async def run(self, first_bytes: bytes) -> None:
+        """Serve until either side ends the connection."""
+        self._h11.receive_data(first_bytes)
+        with self._scope:
+            while not self._stopping:
+                try:
+                    request = await self._next_request()
+                    if request is None:
+                        return
+                    self._busy = True
+                    await self._answer(request)
+                except h11.RemoteProtocolError as error:
+                    await self._refuse(error)
+                    return
+                except (OSError, h11.LocalProtocolError):
+                    return
+                finally:
+                    self._busy = False
+                if self._h11.our_state is h11.MUST_CLOSE:
+                    return
+                self._h11.start_next_cycle()
+
+    # --- bytes ----------------------------------------------------------------------------------
+
+    async def _next_event(self) -> Any:
+        while True:
+            event = self._h11.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            if self._h11.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+            self._h11.receive_data(await self._transport.receive())
+
+    async def _next_request(self) -> h11.Request | None:
+        """The next request's header; None at the end. Waiting between requests has no limit."""
+        if self._h11.trailing_data[0] == b"":
+            data = await self._transport.receive()
+            self._h11.receive_data(data)
+        with trio.move_on_after(HEADER_SECONDS_MAX):
+            event = await self._next_event()
+            return event if isinstance(event, h11.Request) else None
+        return None
+
+    async def _send(self, *events: Any) -> None:
+        data = b"".join([self._h11.send(event) or b"" for event in events])
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._transport.write_nowait(rest) :]
+            if rest:
+                await self._transport.wait_writable()
+        await trio.lowlevel.checkpoint()
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        """The body's parts as they come."""
+        while True:
+            event = await self._next_event()
+            if not isinstance(event, h11.Data):
+                return
+            yield bytes(event.data)
+
+    async def _whole_body(self) -> bytes | None:
+        """The body, or None if it is larger than it may be or does not come."""
+        parts = bytearray()
+        with trio.move_on_after(BODY_SECONDS_MAX):
+            async for part in self._body():
+                parts += part
+                if len(parts) > self._settings.body_bytes_max:
+                    return None
+            return bytes(parts)
+        return None
+
+    # --- answers --------------------------------------------------------------------------------
+
+    async def _answer(self, request: h11.Request) -> None:
+        verb = request.method.decode("ascii")
+        target = request.target.decode("latin-1")
+        page = await self._settings.pages.answer(verb, target)
+        if page is not None:
+            await self._whole_body()
+            await self._reply(page, verb)
+            return
+        found = gateway.route(verb, target) if self._settings.gateway_enabled else None
+        if isinstance(found, Method):
+            try:
+                options = call_options(list(request.headers))
+            except EtcdError as error:
+                await self._whole_body()
+                await self._reply(gateway.encode_error(error.status, error.message), verb)
+                return
+            await self._call(found, options)
+            return
+        await self._whole_body()
+        await self._reply(found or not_found(), verb)
+
+    async def _reply(self, reply: HttpReply, verb: str = "POST") -> None:
+        headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
+        if self._stopping or self._h11.their_state is h11.SEND_BODY:
+            headers.append(("Connection", "close"))
+        head = h11.Response(status_code=reply.status, headers=headers)
+        body = b"" if verb == "HEAD" else reply.body
+        await self._send(head, h11.Data(data=body), h11.EndOfMessage())
+
+    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        """Answer what is not HTTP, as far as there is somebody to answer."""
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            reply = error_page(error.error_status_hint, str(error))
+            try:
+                await self._reply(reply)
+            except (OSError, h11.LocalProtocolError):
+                return
+
+    async def _call(self, method: Method, options: CallOptions) -> None:
+        if method.unary:
+            await self._unary(method, options)
+        elif method.client_streaming:
+            await self._stream(method, self._feed_stream)
+        else:
+            await self._stream(method, self._feed_one)
+
+    async def _unary(self, method: Method, options: CallOptions) -> None:
+        body = await self._whole_body()
+        if body is None:
+            await self._reply(
+                gateway.encode_error(Code.INVALID_ARGUMENT, "request body is too large")
+            )
+            return
+        try:
+            request = gateway.decode_request(method.request, body)
+            message = await self._ask(method, request.SerializeToString(), options)
+            reply = gateway.encode_reply(method.response, message)
+        except EtcdError as error:
+            reply = gateway.encode_error(error.status, error.message)
+        await self._reply(reply)
+
+    async def _ask(self, method: Method, message: bytes, options: CallOptions) -> bytes:
+        waiter = Waiter()
+        dispatcher, outbox = self._settings.dispatcher, self._settings.outbox
+        scope = dispatcher.call(method.path, message, Call(waiter, 0, options.metadata))
+        outbox.flush()
+        try:
+            timeout = None if options.timeout_ns is None else options.timeout_ns / 1e9
+            return await waiter.wait(timeout)
+        finally:
+            if scope is not None:
+                scope.cancel()
+
+    # --- streams --------------------------------------------------------------------------------
+
+    async def _stream(self, method: Method, feed: Callable[[Method, Stream, _Lines], Any]) -> None:
+        lines = _Lines(method)
+        stream = self._settings.dispatcher.open(method.path, lines)
+        if stream is None:
+            await self._whole_body()
+        async with trio.open_nursery() as nursery:
+            if stream is not None:
+                nursery.start_soon(feed, method, stream, lines)
+            try:
+                await self._send_lines(lines, stream)
+            finally:
+                if stream is not None:
+                    stream.cancelled()
+                nursery.cancel_scope.cancel()
+        self._stopping = True  # a stream's request may be unread still: the connection ends with it
+
+    async def _send_lines(self, lines: _Lines, stream: Stream | None) -> None:
+        """Send items as they come; the first thing decides about the status."""
+        first = await lines.wait()
+        if not first and lines.error is not None:
+            await self._reply(gateway.encode_stream_error(lines.error.status, lines.error.message))
+            return
+        headers = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")]
+        await self._send(h11.Response(status_code=200, headers=headers))
+        items = first
+        while True:
+            for item in items:
+                await self._send(h11.Data(data=item))
+            if stream is not None:
+                stream.writable()
+            if lines.finished and not lines.waiting:
+                break
+            items = await lines.wait()
+        if lines.error is not None:
+            last = gateway.encode_stream_error(lines.error.status, lines.error.message)
+            await self._send(h11.Data(data=last.body))
+        await self._send(h11.EndOfMessage())
+
+    async def _feed_one(self, method: Method, stream: Stream, lines: _Lines) -> None:
+        body = await self._whole_body()
+        try:
+            request = gateway.decode_request(method.request, body or b"")
+            stream.message(request.SerializeToString())
+            stream.half_closed()
+        except EtcdError as error:
+            lines.finish(error)
+            return
+        await self._watch_for_end(stream, lines)
+
+    async def _feed_stream(self, method: Method, stream: Stream, lines: _Lines) -> None:
+        """One object per message, as they arrive. The end of the body does not end the answers."""
+        requests = gateway.RequestStream(method.request)
+        try:
+            async for part in self._body():
+                for request in requests.feed(part):
+                    stream.message(request.SerializeToString())
+                self._settings.outbox.flush()
+            requests.finish()
+        except EtcdError as error:
+            lines.finish(error)
+            return
+        if method.path.endswith("KeepAlive"):
+            stream.half_closed()
+        await self._watch_for_end(stream, lines)
+
+    async def _watch_for_end(self, stream: Stream, lines: _Lines) -> None:
+        """Notice that the client closes while answers are awaited."""
+        while not lines.finished:
+            if not await self._transport.receive():
+                stream.cancelled()
+                lines.finish(Stopped())
+                return
+
+
+class _Lines(Outlet):
+    """The outlet of a gateway stream: lines of JSON that wait to be sent."""
+
+    def __init__(self, method: Method) -> None:
+        self._method = method
+        self.waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._news = trio.Event()
+        self.finished = False
+        self.error: EtcdError | None = None
+
+    def send(self, message: bytes) -> None:
+        if not self.finished:
+            line = gateway.encode_item(self._method.response, message)
+            self.waiting.append(line)
+            self._bytes += len(line)
+            self._news.set()
+
+    def backlog(self) -> int:
+        return self._bytes
+
+    def finish(self, error: EtcdError | None = None) -> None:
+        if not self.finished:
+            self.finished = True
+            self.error = error
+            self._news.set()
+
+    async def wait(self) -> list[bytes]:
+        """What there is to send, waiting for something; empty at the end."""
+        if not self.waiting and not self.finished:
+            self._news = trio.Event()
+            await self._news.wait()
+        items, self._bytes = list(self.waiting), 0
+        self.waiting.clear()
+        return items

@@ -47,6 +47,7 @@ from .helpers import Periodic, Tasks
 from .log import Log
 from .membership import Member, Membership, cluster_id, member_id
 from .outbox import Outbox
+from .pages import Pages
 from .proposer import REQUEST_SECONDS_BASE, Proposer
 from .quota import QuotaGuard
 from .raft_peer import ApplyConfChange, Campaign, RaftPeer, ReadIndex, Tick
@@ -143,7 +144,8 @@ class Node:
         )
         self._make_actors()
         self.dispatcher = Dispatcher(self.context)
-        self.clients = ClientListener(self.context, self.dispatcher, self.outbox)
+        pages = Pages(self.context, self.dispatcher, self.metrics)
+        self.clients = ClientListener(self.context, self.dispatcher, self.outbox, pages)
         self.supervisor = Supervisor("node", self._actors(), random=world.random)
 
     def _make_peer(self, mine: Member) -> RaftPeer:
@@ -292,6 +294,10 @@ class Node:
     async def wait_leading(self) -> None:
         """Return when this member leads and can answer."""
         await self._leading.wait()
+
+    def metrics(self) -> bytes:
+        """The metrics page."""
+        return b""
 
     def close(self) -> None:
         """Close what is open; after the actors have stopped."""

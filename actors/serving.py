@@ -22,6 +22,7 @@ from .http1 import Http1Connection, Http1Settings
 from .listener import Bound, bind, serve
 from .log import Log
 from .outbox import Outbox
+from .pages import Pages
 from .supervisor import Supervisor
 from .transport import Transport
 
@@ -91,18 +92,27 @@ class ConnectionActor(Actor[None]):
 class ClientListener(Supervisor):
     """Binds when it is made, serves when it is started, drains when it is stopped."""
 
-    def __init__(self, node: NodeContext, dispatcher: Dispatcher, outbox: Outbox) -> None:
+    def __init__(
+        self, node: NodeContext, dispatcher: Dispatcher, outbox: Outbox, pages: Pages
+    ) -> None:
         super().__init__("clients")
         config = node.config
+        message_bytes_max = config.max_request_bytes + GRPC_OVERHEAD_BYTES
         self._grpc = GrpcSettings(
             dispatcher,
             outbox,
             node.world.clock,
-            message_bytes_max=config.max_request_bytes + GRPC_OVERHEAD_BYTES,
+            message_bytes_max=message_bytes_max,
             concurrent_streams_max=config.max_concurrent_streams,
             ping_interval_seconds_min=PING_INTERVAL_SECONDS_MIN,
         )
-        self._http1 = Http1Settings(node, dispatcher, outbox)
+        self._http1 = Http1Settings(
+            pages,
+            dispatcher,
+            outbox,
+            gateway_enabled=config.enable_grpc_gateway,
+            message_bytes_max=message_bytes_max,
+        )
         self._numbers = itertools.count(1)
         self.bound: list[Bound] = bind(config.listen_client_urls)
         self.connections_refused = 0
@@ -137,8 +147,8 @@ class ClientListener(Supervisor):
             if connection.served is not None:
                 connection.served.shut_down()
         with trio.move_on_after(DRAIN_SECONDS_MAX):
-            while any(c.served is not None and not c.served.idle for c in connections):
-                await trio.sleep(DRAIN_POLL_SECONDS)  # noqa: ASYNC110  # many conditions, once
+            while any(c.served is not None and not c.served.idle for c in connections):  # noqa: ASYNC110
+                await trio.sleep(DRAIN_POLL_SECONDS)  # an event for each would serve only this line
         await super().stopping()
 
     def close(self) -> None:

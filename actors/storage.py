@@ -57,7 +57,7 @@ class OpenedStorage:
         try:
             self.backend.close()
         except DiskFull as error:  # the log still has what the backend could not take
-            log.error("the backend could not be committed at the end", error=str(error))
+            log.warning("the backend could not be committed at the end", error=str(error))
         finally:
             if self.lock is not None:
                 self.lock.release()

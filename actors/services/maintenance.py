@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 
 import trio
 
-
 from ...errors import (
     BadLeaderTransferee,
     ClusterVersionUnavailable,

@@ -1,0 +1,101 @@
+"""The pages that probes and people ask for: /health, /livez, /readyz, /version, /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from ..errors import EtcdError
+from ..rpc import pages
+from ..rpc.http_reply import HttpReply, method_not_allowed
+from ..rpc.pb.rpc_pb2 import RangeRequest
+from ..version import SERVER_VERSION, STORAGE_VERSION
+from .call import Call, Waiter
+from .context import NodeContext
+from .dispatch import Dispatcher
+from .services.maintenance import ALARM_NAMES
+
+__all__ = ["Pages"]
+
+READ_SECONDS_MAX = 5.0
+CORRUPT = 2
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Pages:
+    """Answers pages from a node's state and, where a page says that reads work, from a read."""
+
+    def __init__(
+        self, node: NodeContext, dispatcher: Dispatcher, metrics: Callable[[], bytes]
+    ) -> None:
+        self._node = node
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._checks: dict[str, Callable[[], Awaitable[str]]] = {
+            "data_corruption": self._corruption,
+            "serializable_read": lambda: self._read(serializable=True),
+            "linearizable_read": lambda: self._read(serializable=False),
+            "non_learner": self._non_learner,
+        }
+
+    async def answer(self, verb: str, target: str) -> HttpReply | None:
+        """The page, or None for a path that is not one."""
+        path = target.partition("?")[0]
+        if path == "/health":
+            return await self._health(verb, target)
+        if path == "/metrics":
+            if verb not in ("GET", "HEAD"):
+                return method_not_allowed()
+            return HttpReply(200, [("Content-Type", METRICS_TYPE)], self._metrics())
+        if path == "/version":
+            return pages.version(
+                verb,
+                server=SERVER_VERSION,
+                cluster=self._node.membership.version,
+                storage=STORAGE_VERSION,
+            )
+        wanted = pages.checks_wanted(verb, target)
+        if wanted is None or isinstance(wanted, HttpReply):
+            return wanted
+        failures = {}
+        for name in wanted.names:
+            reason = await self._checks[name]()
+            if reason:
+                failures[name] = reason
+        return pages.checks(wanted, failures)
+
+    async def _health(self, verb: str, target: str) -> HttpReply:
+        query = pages.health_query(verb, target)
+        if isinstance(query, HttpReply):
+            return query
+        raised = [ALARM_NAMES[alarm.kind] for alarm in self._node.alarms.get()]
+        reason = pages.alarm_reason(raised, query)
+        if not reason and not query.serializable and not self._node.raft.leader:
+            reason = "RAFT NO LEADER"
+        if not reason:
+            failure = await self._read(serializable=query.serializable)
+            reason = f"RANGE ERROR:{failure}" if failure else ""
+        return pages.health(reason)
+
+    async def _corruption(self) -> str:
+        await trio.lowlevel.checkpoint()
+        return pages.CORRUPT_REASON if self._node.alarms.raised(CORRUPT) else ""
+
+    async def _non_learner(self) -> str:
+        await trio.lowlevel.checkpoint()
+        mine = self._node.membership.members.get(self._node.member_id)
+        return pages.LEARNER_REASON if mine is not None and mine.is_learner else ""
+
+    async def _read(self, *, serializable: bool) -> str:
+        """Read one key; returns why that failed, or nothing."""
+        waiter = Waiter()
+        request = RangeRequest(key=b"health", limit=1, serializable=serializable)
+        call = Call(waiter, 0)
+        self._dispatcher.call("/etcdserverpb.KV/Range", request.SerializeToString(), call)
+        try:
+            await waiter.wait(READ_SECONDS_MAX)
+        except EtcdError as error:
+            return error.message
+        return ""
