@@ -11,7 +11,7 @@ one txn exclude each other and may overlap, and deletes may overlap deletes.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from ..errors import (
     DuplicateKey,
@@ -24,9 +24,10 @@ from ..errors import (
 )
 from .requests import DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest
 
-__all__ = ["TXN_OPS_MAX", "check_delete", "check_put", "check_range", "check_txn"]
+__all__ = ["TXN_DEPTH_MAX", "TXN_OPS_MAX", "check_delete", "check_put", "check_range", "check_txn"]
 
 TXN_OPS_MAX = 128  # etcd's --max-txn-ops
+TXN_DEPTH_MAX = 40  # txns in each other; protobuf's C parser reads 100 nested messages, 2 per txn
 SORT_ORDER_MAX = 2
 SORT_TARGET_MAX = 4
 
@@ -62,49 +63,69 @@ def check_txn(request: TxnRequest, ops_max: int = TXN_OPS_MAX) -> None:
 
     `ops_max` bounds the longest of the three lists; nested txns share what is left of it.
     """
-    _check_shape(request, ops_max)
-    _check_overlap(request.success)
-    _check_overlap(request.failure)
+    then, otherwise = _check_shape(request, ops_max, TXN_DEPTH_MAX)
+    _check_overlap(then)
+    _check_overlap(otherwise)
 
 
-def _check_shape(request: TxnRequest, ops_max: int) -> None:
-    ops = max(len(request.compare), len(request.success), len(request.failure))
-    if ops > ops_max:
+class _Branch:
+    """What one list of operations writes: puts, deletes as (start, end), and nested txns."""
+
+    __slots__ = ("deletes", "nested", "puts")
+
+    def __init__(self) -> None:
+        self.puts: list[bytes] = []
+        self.deletes: list[tuple[bytes, bytes]] = []
+        self.nested: list[tuple[_Branch, _Branch]] = []
+
+
+def _check_shape(request: TxnRequest, ops_max: int, depth_max: int) -> tuple[_Branch, _Branch]:
+    compares, success, failure = request.compare, request.success, request.failure
+    ops = max(len(compares), len(success), len(failure))
+    if ops > ops_max or not depth_max:
         raise TooManyOps
-    for compare in request.compare:
+    for compare in compares:
         if not compare.key:
             raise EmptyKey
-    for op in request.success:
-        _check_op(op, ops_max - ops)
-    for op in request.failure:
-        _check_op(op, ops_max - ops)
+    left = ops_max - ops
+    return _check_ops(success, left, depth_max - 1), _check_ops(failure, left, depth_max - 1)
 
 
-def _check_op(op: RequestOp, ops_max: int) -> None:
-    kind = op.WhichOneof("request")
-    if kind == "request_put":
-        check_put(op.request_put)
-    elif kind == "request_range":
-        check_range(op.request_range)
-    elif kind == "request_delete_range":
-        check_delete(op.request_delete_range)
-    elif kind == "request_txn":
-        _check_shape(op.request_txn, ops_max)
-    else:
-        raise KeyNotFound
+def _check_ops(ops: Iterable[RequestOp], ops_max: int, depth_max: int) -> _Branch:
+    branch = _Branch()
+    for op in ops:
+        kind = op.WhichOneof("request")
+        if kind == "request_put":
+            put = op.request_put
+            check_put(put)
+            branch.puts.append(put.key)
+        elif kind == "request_range":
+            check_range(op.request_range)
+        elif kind == "request_delete_range":
+            delete = op.request_delete_range
+            check_delete(delete)
+            branch.deletes.append((delete.key, delete.range_end or delete.key + b"\0"))
+        elif kind == "request_txn":
+            branch.nested.append(_check_shape(op.request_txn, ops_max, depth_max))
+        else:
+            raise KeyNotFound
+    return branch
 
 
 class _Deletes:
-    """The union of the ranges that a list of operations may delete."""
+    """The union of the ranges that a branch may delete.
 
-    def __init__(self) -> None:
+    A range that ends before it starts is empty. So is, here, the one that ends with a zero byte and in
+    fact deletes "the key and all after it": etcd does not look at those, so we must not refuse more.
+    """
+
+    def __init__(self, ranges: Iterable[tuple[bytes, bytes]]) -> None:
         self._ranges: list[tuple[bytes, bytes]] = []  # [start, end), sorted by start, disjoint
         self._starts: list[bytes] = []
-        self._loose: list[tuple[bytes, bytes]] = []  # not merged yet
+        self._loose = [one for one in ranges if one[0] < one[1]]  # not merged yet
 
-    def add(self, start: bytes, end: bytes) -> None:
-        if start < end:
-            self._loose.append((start, end))
+    def __bool__(self) -> bool:
+        return bool(self._ranges or self._loose)
 
     def update(self, other: _Deletes) -> None:
         self._loose += other._ranges
@@ -128,34 +149,24 @@ class _Deletes:
         self._loose = []
 
 
-def _check_overlap(ops: Sequence[RequestOp]) -> tuple[set[bytes], _Deletes]:
-    """The keys that `ops` may put and the ranges that they may delete; raises DuplicateKey."""
-    deletes = _Deletes()
-    nested: list[TxnRequest] = []
-    own: list[bytes] = []
-    for op in ops:
-        kind = op.WhichOneof("request")
-        if kind == "request_put":
-            own.append(op.request_put.key)
-        elif kind == "request_delete_range":
-            start, end = op.request_delete_range.key, op.request_delete_range.range_end
-            deletes.add(start, end or start + b"\0")
-        elif kind == "request_txn":
-            nested.append(op.request_txn)
+def _check_overlap(branch: _Branch) -> tuple[set[bytes], _Deletes]:
+    """The keys that a branch may put and the ranges that it may delete; raises DuplicateKey."""
+    deletes = _Deletes(branch.deletes)
     puts: set[bytes] = set()
-    for txn in nested:
-        then_puts, then_deletes = _check_overlap(txn.success)
-        else_puts, else_deletes = _check_overlap(txn.failure)
+    for then, otherwise in branch.nested:
+        then_puts, then_deletes = _check_overlap(then)
+        else_puts, else_deletes = _check_overlap(otherwise)
         _add_puts(then_puts | else_puts, puts, deletes)
         deletes.update(then_deletes)
         deletes.update(else_deletes)
-    for key in own:
-        _add_puts((key,), puts, deletes)
+    _add_puts(branch.puts, puts, deletes)
     return puts, deletes
 
 
-def _add_puts(new: Iterable[bytes], puts: set[bytes], deletes: _Deletes) -> None:
-    for key in new:
-        if key in puts or key in deletes:
-            raise DuplicateKey
-        puts.add(key)
+def _add_puts(new: Collection[bytes], puts: set[bytes], deletes: _Deletes) -> None:
+    before = len(puts)
+    puts.update(new)
+    if len(puts) < before + len(new):
+        raise DuplicateKey
+    if deletes and any(key in deletes for key in new):
+        raise DuplicateKey

@@ -17,11 +17,12 @@ say where a member stands are left out.
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 from typing import NamedTuple
 
 import google_crc32c
 
-from ..backends.contract import View
+from ..backends.contract import Row, View
 from .index import Index
 from .revision import MAIN_SHIFT, TOMBSTONE, bound_after, packed_from_disk
 
@@ -71,6 +72,17 @@ class RowHash:
                 return
         self._crc = google_crc32c.extend(self._crc, disk + kv)
 
+    def add_rows(self, rows: list[Row], kept: Collection[int]) -> None:
+        """Count rows in order; `kept` holds the packed revisions of those to count below the bound."""
+        for at, (disk, kv) in enumerate(rows):
+            packed = packed_from_disk(disk)
+            if packed >= self._compact_bound:  # from here on all count
+                self._crc = google_crc32c.extend(
+                    self._crc, b"".join(chain.from_iterable(rows[at:]))
+                )
+                return
+            self.add(disk, kv, packed, packed in kept)
+
     def value(self) -> HashKV:
         return HashKV(self._crc, self._compact, self._revision)
 
@@ -117,11 +129,7 @@ class KeyHash:
     def advance(self, rows_max: int = ROWS_PER_SLICE) -> bool:
         """Hash up to `rows_max` rows; True when the end is reached (the view is then closed)."""
         rows = self._view.range("key", self._start, self._end, rows_max)
-        kept = self._kept
-        add = self._hash.add
-        for disk, kv in rows:
-            packed = packed_from_disk(disk)
-            add(disk, kv, packed, packed in kept)
+        self._hash.add_rows(rows, self._kept)
         if len(rows) < rows_max:
             self.close()
             return True

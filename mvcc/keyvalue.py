@@ -10,6 +10,7 @@ zeros left out), because HashKV runs over them and has to agree between members 
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from ..errors import CorruptData
@@ -33,6 +34,8 @@ _LENGTHS = tuple(varint(n) for n in range(2048))
 _LENGTHS_COUNT = len(_LENGTHS)
 _LOW_14 = 0x3FFF
 _PAIRS = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_LOW_14 + 1))
+# create_revision, mod_revision and version: everything between the key and the value.
+_revision_fields = re.compile(rb"(?:[\x10\x18\x20][\x80-\xff]*[\x00-\x7f])*").match
 
 
 class KeyValue(NamedTuple):
@@ -92,8 +95,7 @@ def frame(kv: bytes) -> bytes:
 
 def unframe(framed: bytes) -> bytes:
     """The KeyValue bytes inside a framed one."""
-    _, at = uvarint(framed, 1)
-    return framed[at:]
+    return framed[_body(framed) :]
 
 
 def decode(framed: bytes) -> KeyValue:
@@ -169,19 +171,20 @@ def tail_fields(kv: bytes, at: int) -> tuple[int, int, int]:
 
 def _value_field(framed: bytes) -> tuple[int, int, int]:
     """(start of the field, start of the value, end of it) in framed bytes; all equal if absent."""
-    _, at = uvarint(framed, 1)
-    size, at = uvarint(framed, at + 1)
-    at += size
-    end = len(framed)
-    while at < end and framed[at] < _VALUE:
-        at += 1
-        while framed[at] > 127:
-            at += 1
-        at += 1
-    if at < end and framed[at] == _VALUE:
+    size, at = uvarint(framed, _body(framed) + 1)
+    at = _revision_fields(framed, at + size).end()  # type: ignore[union-attr]  # it matches nothing too
+    if at < len(framed) and framed[at] == _VALUE:
         size, start = uvarint(framed, at + 1)
         return at, start, start + size
     return at, at, at
+
+
+def _body(framed: bytes) -> int:
+    """Where the KeyValue begins in framed bytes."""
+    at = 1
+    while framed[at] > 127:
+        at += 1
+    return at + 1
 
 
 def value_of(framed: bytes) -> bytes:
@@ -201,5 +204,4 @@ def strip_value(framed: bytes) -> bytes:
     field, start, end = _value_field(framed)
     if start == end:
         return framed
-    _, body = uvarint(framed, 1)
-    return frame(framed[body:field] + framed[end:])
+    return frame(framed[_body(framed) : field] + framed[end:])

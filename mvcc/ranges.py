@@ -10,7 +10,7 @@ sort needs to look inside, and the ones that look at revisions use the index whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +36,7 @@ NONE, ASCEND, DESCEND = 0, 1, 2
 KEY, VERSION, CREATE, MOD, VALUE = 0, 1, 2, 3, 4
 
 Load = Callable[[KeyIndex, int], bytes]
+Found = tuple[KeyIndex, int]  # a key in the range, and the packed revision of it that is visible
 
 
 class RangeResult(NamedTuple):
@@ -45,13 +46,6 @@ class RangeResult(NamedTuple):
     kvs: list[bytes]
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs
     more: bool
-
-
-class Found(NamedTuple):
-    """A key that is in the range, and the packed revision of it that is visible."""
-
-    entry: KeyIndex
-    packed: int
 
 
 def open_end(range_end: bytes) -> bytes | None:
@@ -78,17 +72,12 @@ def is_default_order(request: RangeRequest) -> bool:
     return order == NONE or (order == ASCEND and request.sort_target == KEY)
 
 
-def visible(entries: Iterable[KeyIndex], bound: int | None) -> Iterator[Found]:
+def visible(entries: Iterator[KeyIndex], bound: int | None) -> Iterator[Found]:
     """Those of `entries` that exist below `bound`, an exclusive packed revision; None is "now"."""
     if bound is None:
-        for entry in entries:
-            if entry.version:
-                yield Found(entry, entry.modified)
-        return
-    for entry in entries:
-        packed = entry.newest(bound)
-        if packed and not packed & TOMBSTONE:
-            yield Found(entry, packed)
+        return ((entry, entry.modified) for entry in entries if entry.version)
+    newest = ((entry, entry.newest(bound)) for entry in entries)
+    return (found for found in newest if found[1] and not found[1] & TOMBSTONE)
 
 
 def run_range(store: Store, request: RangeRequest) -> RangeResult:
@@ -116,7 +105,7 @@ def run_range(store: Store, request: RangeRequest) -> RangeResult:
         return RangeResult(latest, [], 0, False)
     if request.count_only:
         return RangeResult(latest, [], 1, False)
-    if has_revision_filters(request) and not filtered([Found(entry, packed)], request, store.load):
+    if has_revision_filters(request) and not filtered([(entry, packed)], request, store.load):
         return RangeResult(latest, [], 1, False)
     framed = entry.framed if bound is None else None
     if framed is None:
@@ -134,7 +123,7 @@ def _run_span(
     limit = request.limit
     filters = has_revision_filters(request)
     cut_early = limit > 0 and not filters and is_default_order(request)
-    found: Iterable[Found] = visible(store.index.visit(start, end), bound)
+    found = visible(store.index.visit(start, end), bound)
     if cut_early:
         some = list(islice(found, limit + 1))
         count = len(some) if len(some) <= limit else _count(store, start, end, bound)
@@ -177,9 +166,9 @@ def _version(found: Found, load: Load) -> int:
 def filtered(found: list[Found], request: RangeRequest, load: Load) -> list[Found]:
     """Apply the min/max filters, all inclusive; zero means "not set"."""
     if top := request.max_mod_revision:
-        found = [f for f in found if f.packed >> MAIN_SHIFT <= top]
+        found = [f for f in found if f[1] >> MAIN_SHIFT <= top]
     if low := request.min_mod_revision:
-        found = [f for f in found if f.packed >> MAIN_SHIFT >= low]
+        found = [f for f in found if f[1] >> MAIN_SHIFT >= low]
     if top := request.max_create_revision:
         found = [f for f in found if _create(f, load) <= top]
     if low := request.min_create_revision:
@@ -195,7 +184,7 @@ def in_order(found: list[Found], request: RangeRequest, store: Store) -> list[Fo
     if target == KEY:
         return found[::-1] if down else found
     if target == MOD:
-        return sorted(found, key=lambda f: f.packed >> MAIN_SHIFT, reverse=down)
+        return sorted(found, key=lambda f: f[1] >> MAIN_SHIFT, reverse=down)
     if target == CREATE:
         return sorted(found, key=lambda f: _create(f, load), reverse=down)
     if target == VERSION:

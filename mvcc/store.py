@@ -94,6 +94,7 @@ class Store:
             backend.create_bucket(bucket)
         restored = restore(backend, self.leases)
         self.backend = backend
+        self._backend_put = backend.put
         self.index = restored.index
         self.cache = ValueCache(self._cache_bytes)
         self.revision = self.latest = restored.revision
@@ -147,7 +148,7 @@ class Store:
         if None not in kvs:
             return kvs  # type: ignore[return-value]  # the line above is the proof
         missing = [at for at, framed in enumerate(kvs) if framed is None]
-        stored = self.backend.get_many("key", [disk_key(found[at].packed) for at in missing])
+        stored = self.backend.get_many("key", [disk_key(found[at][1]) for at in missing])
         fill = len(missing) <= CACHE_FILL_KEYS_MAX
         for at, kv in zip(missing, stored, strict=True):
             entry, packed = found[at]
@@ -195,6 +196,7 @@ class Store:
 
     def _complete(self) -> None:
         """End a write: its changes, if any, become a revision."""
+        assert self._changes <= SUB_MAX, "one revision holds 2**31 changes"
         self.revision = self.latest
         self._changes = 0
 
@@ -230,7 +232,7 @@ class Store:
             entries = [one] if one is not None and one.version else []
         prev_kvs = []
         if request.prev_kv and entries:
-            prev_kvs = self.load_many([Found(entry, entry.modified) for entry in entries])
+            prev_kvs = self.load_many([(entry, entry.modified) for entry in entries])
         for entry in entries:
             self._write_tombstone(entry)
         return DeleteResult(self.latest, len(entries), prev_kvs)
@@ -255,11 +257,12 @@ class Store:
             index.dead.discard(key)
             entry.put(packed, main, 1)
         kv = encode(key, entry.created, main, entry.version, value, lease)
-        self.backend.put("key", disk_key(packed), kv)
+        self._backend_put("key", disk_key(packed), kv)
         framed = frame(kv)
         self._events.append((PUT, key, main, framed, entry.version == 1, entry.framed))
         self.cache.set(entry, framed)
-        self._changed(main)
+        self.latest = main
+        self._changes += 1
         old_lease = self.leases.attached.get(key, 0)
         if old_lease != lease:
             if old_lease:
@@ -275,16 +278,12 @@ class Store:
         self.cache.clear(entry)
         entry.put(packed, 0, 0)
         self.index.dead.add(key)
-        self.backend.put("key", disk_key(packed), tombstone(key))
-        self._changed(main)
+        self._backend_put("key", disk_key(packed), tombstone(key))
+        self.latest = main
+        self._changes += 1
         lease = self.leases.attached.get(key, 0)
         if lease:
             self.leases.detach(lease, key)
-
-    def _changed(self, main: int) -> None:
-        self.latest = main
-        self._changes += 1
-        assert self._changes <= SUB_MAX, "one revision holds 2**31 changes"
 
     # --- events and history -----------------------------------------------------------------------
 

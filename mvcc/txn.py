@@ -3,7 +3,7 @@
 A txn runs in three steps, so that a failure changes nothing:
 
 1. *choose*: all compares, those of nested txns on the chosen path too, are evaluated against the state
-   before the txn. The outcome is a tree of booleans.
+   before the txn. The outcome is a tree of what is to be done.
 2. *check*: every operation on the chosen path that could fail is checked against that same state
    (range revisions, leases, ignore_value and ignore_lease on absent keys).
 3. *execute*: in order, writes taking sub revisions 0, 1, 2, … of the new main revision. Reads see the
@@ -12,8 +12,8 @@ A txn runs in three steps, so that a failure changes nothing:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ..errors import Compacted, FutureRev, KeyNotFound, LeaseNotFound
 from .index import KeyIndex
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TxnResult", "is_read_only", "is_serializable", "run_txn"]
 
+RANGE, PUT, TXN = "request_range", "request_put", "request_txn"
 EQUAL, GREATER, LESS, NOT_EQUAL = 0, 1, 2, 3
 VERSION, CREATE, MOD, VALUE, LEASE = 0, 1, 2, 3, 4
 
@@ -46,11 +47,11 @@ if TYPE_CHECKING:
     Response: TypeAlias = PutResult | DeleteResult | RangeResult | TxnResult
 
 
-class Path(NamedTuple):
-    """Which branch a txn takes, and the same for the nested txns in that branch, in order."""
+class Plan(NamedTuple):
+    """Which branch a txn takes, and what there is to do in it: (kind, request), (TXN, Plan) for nested."""
 
     succeeded: bool
-    nested: list[Path]
+    steps: list[tuple[str, Any]]
 
 
 def is_read_only(request: TxnRequest) -> bool:
@@ -58,14 +59,13 @@ def is_read_only(request: TxnRequest) -> bool:
 
     A nested txn counts as a write whatever is in it.
     """
-    return all(op.WhichOneof("request") == "request_range" for op in _both(request))
+    return all(op.WhichOneof("request") == RANGE for op in _both(request))
 
 
 def is_serializable(request: TxnRequest) -> bool:
     """Whether every operation is a serializable range: the txn may be answered from local state."""
     return all(
-        op.WhichOneof("request") == "request_range" and op.request_range.serializable
-        for op in _both(request)
+        op.WhichOneof("request") == RANGE and op.request_range.serializable for op in _both(request)
     )
 
 
@@ -80,26 +80,25 @@ def run_txn(store: Store, request: TxnRequest, answered: bool) -> TxnResult:
     With `answered` False the ranges in it are not executed: a member that replies to nobody need not
     read. Raises Compacted, FutureRev, LeaseNotFound, KeyNotFound; nothing is changed then.
     """
-    path = _choose(store, request)
-    _check(store, request, path)
-    responses = _execute(store, request, path, answered)
-    return TxnResult(store.latest, path.succeeded, responses)
-
-
-def _branch(request: TxnRequest, path: Path) -> Sequence[RequestOp]:
-    return request.success if path.succeeded else request.failure
+    plan = _choose(store, request)
+    _check(store, plan)
+    responses = _execute(store, plan, answered)
+    return TxnResult(store.latest, plan.succeeded, responses)
 
 
 # --- choose ---------------------------------------------------------------------------------------
 
 
-def _choose(store: Store, request: TxnRequest) -> Path:
+def _choose(store: Store, request: TxnRequest) -> Plan:
     succeeded = all(_holds(store, compare) for compare in request.compare)
-    ops = request.success if succeeded else request.failure
-    return Path(
-        succeeded,
-        [_choose(store, op.request_txn) for op in ops if op.WhichOneof("request") == "request_txn"],
-    )
+    steps: list[tuple[str, Any]] = []
+    for op in request.success if succeeded else request.failure:
+        kind = op.WhichOneof("request")
+        if kind is None:
+            raise KeyNotFound
+        chosen: Any = getattr(op, kind)
+        steps.append((kind, _choose(store, chosen) if kind == TXN else chosen))
+    return Plan(succeeded, steps)
 
 
 def _holds(store: Store, compare: Compare) -> bool:
@@ -167,18 +166,14 @@ def _satisfies(result: int, have: int | bytes, want: int | bytes) -> bool:
 # --- check ----------------------------------------------------------------------------------------
 
 
-def _check(store: Store, request: TxnRequest, path: Path) -> None:
-    nested = iter(path.nested)
-    for op in _branch(request, path):
-        kind = op.WhichOneof("request")
-        if kind == "request_put":
-            _check_put(store, op.request_put)
-        elif kind == "request_range":
-            _check_range(store, op.request_range)
-        elif kind == "request_txn":
-            _check(store, op.request_txn, next(nested))
-        elif kind is None:
-            raise KeyNotFound
+def _check(store: Store, plan: Plan) -> None:
+    for kind, request in plan.steps:
+        if kind == PUT:
+            _check_put(store, request)
+        elif kind == RANGE:
+            _check_range(store, request)
+        elif kind == TXN:
+            _check(store, request)
 
 
 def _check_range(store: Store, request: RangeRequest) -> None:
@@ -202,22 +197,19 @@ def _check_put(store: Store, request: PutRequest) -> None:
 # --- execute --------------------------------------------------------------------------------------
 
 
-def _execute(store: Store, request: TxnRequest, path: Path, answered: bool) -> list[Response]:
-    nested = iter(path.nested)
+def _execute(store: Store, plan: Plan, answered: bool) -> list[Response]:
     responses: list[Response] = []
-    for op in _branch(request, path):
-        kind = op.WhichOneof("request")
-        if kind == "request_put":
-            responses.append(store.apply_put(op.request_put))
-        elif kind == "request_range":
+    for kind, request in plan.steps:
+        if kind == PUT:
+            responses.append(store.apply_put(request))
+        elif kind == RANGE:
             if answered:
-                responses.append(run_range(store, op.request_range))
+                responses.append(run_range(store, request))
             else:
                 responses.append(RangeResult(store.latest, [], 0, False))
-        elif kind == "request_delete_range":
-            responses.append(store.apply_delete(op.request_delete_range))
+        elif kind == TXN:
+            inner = _execute(store, request, answered)
+            responses.append(TxnResult(0, request.succeeded, inner))
         else:
-            inner = next(nested)
-            inner_responses = _execute(store, op.request_txn, inner, answered)
-            responses.append(TxnResult(0, inner.succeeded, inner_responses))
+            responses.append(store.apply_delete(request))
     return responses
