@@ -1,5 +1,52 @@
-"""Triode: etcd as a Python library."""
+"""Triode: etcd as a Python library.
+
+    async with triode.open_node(triode.Config(backend="memory", listen_client_urls=())) as node:
+        ...
+
+The public API is what this module exports; everything is imported on first use, so that `import triode` costs
+nothing in a program that only needs a part.
+"""
 
 from __future__ import annotations
 
-from .version import TRIODE_VERSION as __version__
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import TRIODE_VERSION
+
+if TYPE_CHECKING:
+    from .actors.node import Node, open_node
+    from .config import Config
+    from .errors import ConfigError, EtcdError, NodeError, TriodeError
+
+__version__ = TRIODE_VERSION
+__all__ = [
+    "Config",
+    "ConfigError",
+    "EtcdError",
+    "Node",
+    "NodeError",
+    "TriodeError",
+    "__version__",
+    "open_node",
+]
+
+_HOMES = {
+    "Config": "config",
+    "ConfigError": "errors",
+    "EtcdError": "errors",
+    "Node": "actors.node",
+    "NodeError": "errors",
+    "TriodeError": "errors",
+    "open_node": "actors.node",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,54 +1,300 @@
 """The settings of a node: etcd's flags as one frozen record.
 
-Durations are seconds (float), sizes are bytes. The names are etcd's flags with `_` for `-`; the same
-settings are flags of the daemon, keys of its TOML file and `TRIODE_*` variables.
+`Config` is the only place that knows a setting: its name (etcd's flag with `_` for `-`), default, kind of
+value and help. The daemon's flags, the keys of its TOML file, the `TRIODE_*` variables and the reference in
+`docs/configuration.md` are all made from it. Durations are seconds (float), sizes are bytes.
+
+Embedding programs build a `Config` directly; `settings` reads the texts that people write.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import attrs
 
-__all__ = ["Config"]
+from .errors import ConfigError
+
+__all__ = ["Bytes", "Config", "Milliseconds", "Seconds", "Urls"]
+
+Seconds = Annotated[float, "duration"]
+"""A duration, written with a unit: "100ms", "10m"."""
+Milliseconds = Annotated[float, "duration in milliseconds"]
+"""A duration in seconds that etcd writes as a bare number of milliseconds; a unit is accepted too."""
+Bytes = Annotated[int, "size"]
+"""A size: a number of bytes, or with a unit such as "2GiB"."""
+Urls = Annotated[tuple[str, ...], "URLs"]
+"""URLs, comma-separated where one text holds them all."""
 
 CLIENT_URL = "http://localhost:2379"
 PEER_URL = "http://localhost:2380"
-MIB = 1024 * 1024
+ELECTION_SECONDS_MAX = 50.0
+ELECTION_PER_HEARTBEAT_MIN = 5
+PROGRESS_SECONDS_MIN = 0.1
+
+MEMBER, CLUSTERING, SECURITY, LOGGING, FEATURES, UNSAFE = (
+    "Member",
+    "Clustering",
+    "Security",
+    "Logging and monitoring",
+    "Features",
+    "Unsafe",
+)
+
+
+def _setting(default: Any, section: str, help: str, *choices: str) -> Any:
+    return attrs.field(
+        default=default, metadata={"section": section, "help": help, "choices": choices}
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Config:
     """What one member is, where it listens and keeps its data, and its limits."""
 
-    name: str = "default"
-    data_dir: Path | None = None
-    wal_dir: Path | None = None
-    backend: str = "sqlite"
-    snapshot_count: int = 10_000
-    snapshot_catchup_entries: int = 5_000
-    heartbeat_interval: float = 0.1
-    election_timeout: float = 1.0
-    listen_client_urls: tuple[str, ...] = (CLIENT_URL,)
-    listen_client_http_urls: tuple[str, ...] = ()
-    listen_metrics_urls: tuple[str, ...] = ()
-    listen_peer_urls: tuple[str, ...] = (PEER_URL,)
-    advertise_client_urls: tuple[str, ...] = (CLIENT_URL,)
-    initial_advertise_peer_urls: tuple[str, ...] = (PEER_URL,)
-    initial_cluster: str = ""
-    initial_cluster_token: str = "etcd-cluster"  # noqa: S105  # not a secret
-    max_wals: int = 5
-    quota_backend_bytes: int = 0
-    backend_batch_interval: float = 0.1
-    backend_batch_limit: int = 10_000
-    max_txn_ops: int = 128
-    max_request_bytes: int = 1_572_864
-    max_concurrent_streams: int = (1 << 32) - 1
-    enable_grpc_gateway: bool = True
-    auto_compaction_mode: str = "periodic"
-    auto_compaction_retention: str = "0"
-    compaction_batch_limit: int = 1_000
-    compaction_sleep_interval: float = 0.01
-    watch_progress_notify_interval: float = 600.0
-    warning_apply_duration: float = 0.1
-    unsafe_no_fsync: bool = False
+    name: str = _setting("default", MEMBER, "Human-readable name for this member.")
+    data_dir: Path | None = _setting(
+        None, MEMBER, "Path to the data directory; by default NAME.triode."
+    )
+    wal_dir: Path | None = _setting(
+        None,
+        MEMBER,
+        "Path to a dedicated directory for the log; by default inside the data directory.",
+    )
+    backend: str = _setting(
+        "sqlite",
+        MEMBER,
+        "Storage engine: sqlite (durable), memory (keeps nothing), or a third party's.",
+    )
+    snapshot_count: int = _setting(
+        10_000, MEMBER, "Committed transactions that trigger a snapshot of the log."
+    )
+    heartbeat_interval: Milliseconds = _setting(
+        0.1, MEMBER, "Time of a heartbeat interval, in milliseconds."
+    )
+    election_timeout: Milliseconds = _setting(
+        1.0, MEMBER, "Time for an election to time out, in milliseconds."
+    )
+    listen_peer_urls: Urls = _setting(
+        (PEER_URL,), MEMBER, "URLs to listen on for peer traffic (a single node opens none)."
+    )
+    listen_client_urls: Urls = _setting(
+        (CLIENT_URL,), MEMBER, "URLs to listen on for client traffic, gRPC and HTTP."
+    )
+    listen_client_http_urls: Urls = _setting(
+        (), MEMBER, "URLs to listen on for HTTP only; the client URLs then speak gRPC only."
+    )
+    max_wals: int = _setting(5, MEMBER, "Log files to keep; 0 keeps all.")
+    quota_backend_bytes: Bytes = _setting(
+        0, MEMBER, "Raise an alarm when the backend exceeds this; 0 means 2 GiB, negative no limit."
+    )
+    backend_batch_interval: Seconds = _setting(
+        0.1, MEMBER, "Longest time before the backend's transaction is committed."
+    )
+    backend_batch_limit: int = _setting(
+        10_000, MEMBER, "Most operations before the backend's transaction is committed."
+    )
+    max_txn_ops: int = _setting(128, MEMBER, "Most operations permitted in a transaction.")
+    max_request_bytes: Bytes = _setting(
+        1_572_864, MEMBER, "Largest client request the server accepts."
+    )
+    max_concurrent_streams: int = _setting(
+        (1 << 32) - 1, MEMBER, "Most concurrent streams that each client connection can open."
+    )
+    grpc_keepalive_min_time: Seconds = _setting(
+        5.0, MEMBER, "Shortest interval a client should wait before pinging the server."
+    )
+    grpc_keepalive_interval: Seconds = _setting(
+        7200.0,
+        MEMBER,
+        "Time of server-to-client pings that check a connection is alive; 0 disables.",
+    )
+    grpc_keepalive_timeout: Seconds = _setting(
+        20.0,
+        MEMBER,
+        "Wait this long for the answer to a ping before closing the connection; 0 disables.",
+    )
+    enable_grpc_gateway: bool = _setting(True, MEMBER, "Serve the JSON gateway.")
+
+    initial_advertise_peer_urls: Urls = _setting(
+        (PEER_URL,), CLUSTERING, "This member's peer URLs to advertise to the rest of the cluster."
+    )
+    initial_cluster: str = _setting(
+        "", CLUSTERING, "Initial cluster configuration for bootstrapping: NAME=URL, ..."
+    )
+    initial_cluster_state: str = _setting(
+        "new", CLUSTERING, "Initial cluster state.", "new", "existing"
+    )
+    initial_cluster_token: str = _setting(
+        "etcd-cluster", CLUSTERING, "Initial cluster token for the cluster during bootstrap."
+    )
+    advertise_client_urls: Urls = _setting(
+        (CLIENT_URL,), CLUSTERING, "This member's client URLs to advertise to the public."
+    )
+    strict_reconfig_check: bool = _setting(
+        True, CLUSTERING, "Reject reconfiguration requests that would cause quorum loss."
+    )
+    pre_vote: bool = _setting(True, CLUSTERING, "Ask before an election whether it can be won.")
+    initial_election_tick_advance: bool = _setting(True, CLUSTERING, "Elect faster at start.")
+    auto_compaction_mode: str = _setting(
+        "periodic", CLUSTERING, "Interpret auto-compaction-retention as.", "periodic", "revision"
+    )
+    auto_compaction_retention: str = _setting(
+        "0", CLUSTERING, "Auto compaction retention: a duration, hours, or revisions; 0 disables."
+    )
+
+    cors: str = _setting("*", SECURITY, "Origins that browsers may call from, comma-separated.")
+    host_whitelist: str = _setting("*", SECURITY, "Host names that HTTP requests may name.")
+
+    log_level: str = _setting(
+        "info",
+        LOGGING,
+        "Lines below this level are not written.",
+        "debug",
+        "info",
+        "warn",
+        "error",
+        "panic",
+        "fatal",
+    )
+    log_format: str = _setting("json", LOGGING, "How lines are written.", "json", "console")
+    log_outputs: str = _setting(
+        "default", LOGGING, "Where lines go: default, stderr, stdout or paths, comma-separated."
+    )
+    logger: str = _setting("zap", LOGGING, "etcd's only value, accepted.", "zap")
+    metrics: str = _setting(
+        "basic", LOGGING, "Level of detail of the metrics.", "basic", "extensive"
+    )
+    listen_metrics_urls: Urls = _setting(
+        (), LOGGING, "URLs to listen on for the metrics and health pages."
+    )
+    warning_unary_request_duration: Seconds = _setting(
+        0.3, LOGGING, "A warning is logged for a unary request that takes longer."
+    )
+
+    compaction_batch_limit: int = _setting(
+        1_000, FEATURES, "Most keys swept in one step of a compaction."
+    )
+    compaction_sleep_interval: Seconds = _setting(
+        0.01, FEATURES, "Pause between the steps of a compaction."
+    )
+    watch_progress_notify_interval: Seconds = _setting(
+        600.0, FEATURES, "Interval of periodic progress notifications."
+    )
+    warning_apply_duration: Seconds = _setting(
+        0.1, FEATURES, "A warning is logged when applying a batch takes longer."
+    )
+    bootstrap_defrag_threshold_megabytes: int = _setting(
+        0, FEATURES, "Defragment at start if that frees so many megabytes; 0 disables."
+    )
+    max_learners: int = _setting(1, FEATURES, "Most learner members.")
+    snapshot_catchup_entries: int = _setting(
+        5_000, FEATURES, "Entries kept after a snapshot for a slow follower to catch up."
+    )
+
+    unsafe_no_fsync: bool = _setting(
+        False, UNSAFE, "Do not wait for the disk: a loss of power may lose acknowledged writes."
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ConfigError: each check names the setting and says what is right."""
+        for check in _CHECKS:
+            check(self)
+
+
+def _check_name(config: Config) -> None:
+    if not config.name:
+        raise ConfigError("name: it must not be empty")
+
+
+def _check_timing(config: Config) -> None:
+    heartbeat, election = config.heartbeat_interval, config.election_timeout
+    if heartbeat <= 0:
+        raise ConfigError("heartbeat-interval: it must be positive")
+    if election < ELECTION_PER_HEARTBEAT_MIN * heartbeat:
+        raise ConfigError(
+            f"election-timeout: {election * 1000:g} ms is less than"
+            f" {ELECTION_PER_HEARTBEAT_MIN} times heartbeat-interval ({heartbeat * 1000:g} ms)"
+        )
+    if election > ELECTION_SECONDS_MAX:
+        raise ConfigError(
+            f"election-timeout: {election * 1000:g} ms is more than"
+            f" {ELECTION_SECONDS_MAX * 1000:g} ms"
+        )
+
+
+def _check_limits(config: Config) -> None:
+    for name in (
+        "snapshot_count",
+        "backend_batch_interval",
+        "backend_batch_limit",
+        "max_txn_ops",
+        "max_request_bytes",
+        "max_concurrent_streams",
+        "compaction_batch_limit",
+        "snapshot_catchup_entries",
+    ):
+        if getattr(config, name) <= 0:
+            raise ConfigError(f"{name.replace('_', '-')}: it must be positive")
+    if config.max_wals < 0:
+        raise ConfigError("max-wals: it must not be negative; 0 keeps all files")
+    if config.watch_progress_notify_interval < PROGRESS_SECONDS_MIN:
+        raise ConfigError("watch-progress-notify-interval: it must be at least 100ms")
+
+
+def _check_choices(config: Config) -> None:
+    for field in attrs.fields(Config):
+        choices = field.metadata["choices"]
+        value = getattr(config, field.name)
+        if choices and value not in choices:
+            raise ConfigError(
+                f"{field.name.replace('_', '-')}: {value!r} is none of {', '.join(choices)}"
+            )
+
+
+def _check_urls(config: Config) -> None:
+    for field in attrs.fields(Config):
+        if not field.name.endswith("_urls"):
+            continue
+        for url in getattr(config, field.name):
+            _check_url(field.name.replace("_", "-"), url, listen=field.name.startswith("listen"))
+
+
+def _check_url(name: str, url: str, *, listen: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme in ("unix", "unixs"):
+        return
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(f"{name}: {url!r} must begin with http://, https:// or unix://")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or port is None:
+        raise ConfigError(f"{name}: {url!r} needs a host and a port, such as http://127.0.0.1:2379")
+    if parts.path:
+        raise ConfigError(f"{name}: {url!r} must not have a path")
+    if listen and parts.hostname != "localhost" and not _is_address(parts.hostname):
+        raise ConfigError(f"{name}: {url!r} needs an IP address to listen on, not a host name")
+
+
+def _is_address(host: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+_CHECKS: tuple[Callable[[Config], None], ...] = (
+    _check_name,
+    _check_timing,
+    _check_limits,
+    _check_choices,
+    _check_urls,
+)

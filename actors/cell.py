@@ -138,6 +138,8 @@ class Cell(Generic[M]):
             self._enter(State.STOPPED)
             self.ref._close(Down(self.name, reason, self.error, final=True))
             self.actor._closed()
+            if self.parent is not None:
+                self.parent._forget(self)
 
     async def wait_settled(self) -> None:
         """Wait until the incarnation has started, or failed to."""

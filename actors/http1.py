@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -31,6 +33,7 @@ HEADER_BYTES_MAX = 64 * 1024
 HEADER_SECONDS_MAX = 30.0  # from the first byte of a request to the end of its header
 BODY_SECONDS_MAX = 60.0
 STREAM_BACKLOG_BYTES_MAX = 4 * 1024 * 1024
+CLIENT_CLOSED = 499
 JSON_OVERHEAD = 2  # base64 and names: a JSON body may be larger than the message in it
 
 
@@ -89,7 +92,7 @@ class Http1Connection:
                 except h11.RemoteProtocolError as error:
                     await self._refuse(error)
                     return
-                except (OSError, h11.LocalProtocolError):
+                except h11.LocalProtocolError:
                     return
                 finally:
                     self._busy = False
@@ -122,7 +125,11 @@ class Http1Connection:
         data = b"".join([self._h11.send(event) or b"" for event in events])
         rest = memoryview(data)
         while rest:
-            rest = rest[self._transport.write_nowait(rest) :]
+            try:
+                rest = rest[self._transport.write_nowait(rest) :]
+            except OSError:  # the client is gone: whatever works for it ends
+                self._scope.cancel()
+                break
             if rest:
                 await self._transport.wait_writable()
         await trio.lowlevel.checkpoint()
@@ -173,7 +180,7 @@ class Http1Connection:
         headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
         if self._stopping or self._h11.their_state is h11.SEND_BODY:
             headers.append(("Connection", "close"))
-        head = h11.Response(status_code=reply.status, headers=headers)
+        head = h11.Response(status_code=reply.status, headers=headers, reason=_reason(reply.status))
         body = b"" if verb == "HEAD" else reply.body
         await self._send(head, h11.Data(data=body), h11.EndOfMessage())
 
@@ -181,10 +188,8 @@ class Http1Connection:
         """Answer what is not HTTP, as far as there is somebody to answer."""
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             reply = error_page(error.error_status_hint, str(error))
-            try:
+            with suppress(h11.LocalProtocolError):
                 await self._reply(reply)
-            except (OSError, h11.LocalProtocolError):
-                return
 
     async def _call(self, method: Method, options: CallOptions) -> None:
         if method.unary:
@@ -295,6 +300,13 @@ class Http1Connection:
                 stream.cancelled()
                 lines.finish(Stopped())
                 return
+
+
+def _reason(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b"Client Closed Request" if status == CLIENT_CLOSED else b""
 
 
 class _Lines(Outlet):

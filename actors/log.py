@@ -22,16 +22,16 @@ class Log:
 
     def debug(self, message: str, **fields: Any) -> None:
         """Something for whoever develops this."""
-        self._logger.debug(message, extra={"fields": fields})
+        self._logger.debug(message, extra={"fields": fields}, stacklevel=2)
 
     def info(self, message: str, **fields: Any) -> None:
         """Something that the operator may want to know."""
-        self._logger.info(message, extra={"fields": fields})
+        self._logger.info(message, extra={"fields": fields}, stacklevel=2)
 
     def warning(self, message: str, **fields: Any) -> None:
         """Something that works but should not be so."""
-        self._logger.warning(message, extra={"fields": fields})
+        self._logger.warning(message, extra={"fields": fields}, stacklevel=2)
 
     def error(self, message: str, **fields: Any) -> None:
         """Something that failed."""
-        self._logger.error(message, extra={"fields": fields})
+        self._logger.error(message, extra={"fields": fields}, stacklevel=2)

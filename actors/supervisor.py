@@ -120,7 +120,6 @@ class Supervisor(Actor[Cell[Any]]):
         except BaseException:
             cell.cancel()
             cell.request_stop()
-            self._cells.pop(cell.name, None)
             raise
         return cell.ref
 
@@ -201,14 +200,16 @@ class Supervisor(Actor[Cell[Any]]):
     def _closed(self) -> None:
         for cell in reversed(list(self._cells.values())):
             cell.close()
-        self._cells.clear()
+
+    def _forget(self, cell: Cell[Any]) -> None:
+        """A child has stopped for good: its name is free (called by its cell)."""
+        if self._cells.get(cell.name) is cell:
+            del self._cells[cell.name]
 
     # --- children that went down ----------------------------------------------------------------
 
     def _child_down(self, cell: Cell[Any], reason: DownReason) -> None:
         """A child's task is about to end: called in it, by its cell."""
-        if cell.state is State.STOPPED:
-            self._cells.pop(cell.name, None)
         if cell.start_awaited and not cell.announced:
             return
         if (fatal := _fatal_failure(cell, reason)) is not None:
@@ -275,10 +276,10 @@ class Supervisor(Actor[Cell[Any]]):
                 except TreeFailed as error:
                     if error.fatal:
                         self._failure = self._failure or error
-                    elif cell.stop_requested:
-                        continue  # it need not come back
-                    self._report(cell)
-                    break
+                    if not cell.stop_requested:
+                        self._report(cell)
+                    if cell is not group[-1]:  # until another recovery takes over, or it is stopped
+                        await cell.wait_stopped()
         self._recoveries.discard(scope)
 
     def _cancel_recoveries(self) -> None:
@@ -331,8 +332,6 @@ class Supervisor(Actor[Cell[Any]]):
                 self._too_slow.append(cell.path)
                 log.warning("%s did not stop within its limit and is cancelled", cell.path)
         await _take_down(cells)
-        for cell in cells:
-            self._cells.pop(cell.name, None)
 
     async def _take_all_down(self) -> None:
         self._ending = True

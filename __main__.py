@@ -1,0 +1,7 @@
+"""`python -m triode` is the daemon."""
+
+from __future__ import annotations
+
+from .cli.daemon import main
+
+main()

@@ -1,0 +1,210 @@
+"""`triode`: the server. Takes etcd's flags, the same settings from a TOML file, or from `TRIODE_*`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import trio
+
+from ..config import Config
+from ..errors import ConfigError, NodeError, TriodeError
+from ..settings import NAMES, NOT_YET, build, environment, flags, kind_of, read_toml, variable_of
+from ..version import SERVER_VERSION, TRIODE_VERSION
+
+__all__ = ["main"]
+
+EXIT_FAILED = 1
+READY_LINE = "ready to serve client requests"
+
+
+def version_text() -> str:
+    """The four lines of `etcd --version`, which tools read."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    runtime = f"none (Triode {TRIODE_VERSION}, {platform.python_implementation()} {platform.python_version()})"
+    return (
+        f"etcd Version: {SERVER_VERSION}\nGit SHA: Not provided\n"
+        f"Go Version: {runtime}\nGo OS/Arch: {platform.system().lower()}/{machine}"
+    )
+
+
+def normalize(arguments: Sequence[str]) -> list[str]:
+    """Go's flag syntax as click's: one dash is as good as two, and a bare boolean means true."""
+    booleans = {name for name in NAMES if kind_of(name) is bool}
+    out = []
+    for argument in arguments:
+        text = argument
+        if text.startswith("-") and not text.startswith("--") and len(text) > 2:
+            text = "-" + text
+        if text.startswith("--") and text[2:] in booleans:
+            text += "=true"
+        out.append(text)
+    return out
+
+
+def configure(given: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[Config, list[str]]:
+    """The configuration from all sources, and warnings.
+
+    Flags and variables win over the file. A setting that is both a flag and a variable is an error, as
+    with etcd: which one was meant cannot be known.
+    """
+    from_environment, unknown = environment(variables)
+    for name in given:
+        if name in from_environment.values:
+            raise ConfigError(
+                f'conflicting environment variable "{variable_of(name)}" is shadowed by corresponding'
+                " command-line flag (either unset environment variable or disable flag)"
+            )
+    settings = {**from_environment.values, **given}
+    file = settings.get("config-file")
+    sources = [read_toml(Path(file))] if file else []
+    only = {k: v for k, v in from_environment.values.items() if k != "config-file"}
+    sources.append(attrs.evolve(from_environment, values=only))
+    sources.append(flags({k: v for k, v in given.items() if k != "config-file"}))
+    warnings = [f"unrecognized environment variable {name}" for name in unknown]
+    return build(*sources), warnings
+
+
+class _Command(click.Command):
+    """Prints settings by section, with defaults, as etcd's help does."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for field in attrs.fields(Config):
+            flag = "--" + field.name.replace("_", "-")
+            sections.setdefault(field.metadata["section"], []).append(
+                (f"{flag} '{_shown(field.name, field.default)}'", field.metadata["help"])
+            )
+        sections.setdefault("Other", []).extend(
+            [
+                (
+                    "--config-file PATH",
+                    "Read settings from a TOML file; keys are the flags' names.",
+                ),
+                ("--version", "Print the version and exit."),
+                ("--help", "Print this and exit."),
+            ]
+        )
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(rows, col_max=34)
+        del ctx
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if name in ("heartbeat_interval", "election_timeout"):
+        return f"{value * 1000:g}"
+    if isinstance(value, float):
+        return f"{value * 1000:g}ms" if value < 1 else f"{value:g}s"
+    return str(value)
+
+
+def _command() -> click.Command:
+    options: list[click.Parameter] = [
+        click.Option([f"--{name}", name.replace("-", "_")], default=None, metavar="VALUE")
+        for name in (*NAMES, *NOT_YET, "config-file")
+    ]
+    options.append(click.Option(["--version"], is_flag=True, is_eager=True))
+
+    def callback(version: bool, **values: str | None) -> None:
+        if version:
+            click.echo(version_text())
+            return
+        given = {k.replace("_", "-"): v for k, v in values.items() if v is not None}
+        sys.exit(start(given, os.environ))
+
+    return _Command(
+        "triode",
+        params=options,
+        callback=callback,
+        help="Start an etcd-compatible key-value server.",
+        epilog="Each flag is also a key of the TOML file, and a variable such as TRIODE_DATA_DIR.",
+        context_settings={"max_content_width": 100},
+    )
+
+
+def start(given: Mapping[str, Any], variables: Mapping[str, str]) -> int:
+    """Configure and run the daemon; returns its exit code."""
+    from . import logs
+
+    logs.set_up(Config())
+    try:
+        config, warnings = configure(given, variables)
+        logs.set_up(config)
+    except ConfigError as error:
+        _log().error("failed to verify flags", error=str(error))
+        return EXIT_FAILED
+    for warning in warnings:
+        _log().warning(warning)
+    try:
+        trio.run(_serve, config)
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except TriodeError as error:
+        _log().error("stopped by an error", error=_cause(error))
+        return EXIT_FAILED
+    return 0
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason that says something to an operator."""
+    while not isinstance(error, ConfigError | NodeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or repr(error)
+
+
+async def _serve(config: Config) -> None:
+    from ..actors.node import open_node
+
+    log = _log()
+    log.info("starting", version=SERVER_VERSION, triode=TRIODE_VERSION, name=config.name)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with open_node(config) as node:
+            log.info(READY_LINE, name=config.name, ports=list(node.clients.ports))
+            _notify_systemd()
+            async for number in signals:
+                log.info("received signal; shutting down", signal=signal.Signals(number).name)
+                break
+    log.info("stopped")
+
+
+def _notify_systemd() -> None:
+    """Tell systemd that the service is up (sd_notify's protocol), if it started us."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    import socket
+
+    path = "\0" + address[1:] if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect(path)
+        sock.send(b"READY=1")
+
+
+def _log() -> Any:
+    from ..actors.log import Log
+
+    return Log("triode")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point of the command `triode`."""
+    argv = sys.argv[1:] if arguments is None else arguments
+    _command().main(args=normalize(argv), prog_name="triode")
+
+
+if __name__ == "__main__":
+    main()

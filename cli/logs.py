@@ -1,0 +1,108 @@
+"""The daemon's log lines: JSON as etcd's, or columns for people; colour only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from ..config import Config
+from ..errors import ConfigError
+
+__all__ = ["set_up"]
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "panic": logging.CRITICAL,
+    "fatal": logging.CRITICAL,
+}
+_NAMES = {
+    logging.DEBUG: "debug",
+    logging.INFO: "info",
+    logging.WARNING: "warn",
+    logging.ERROR: "error",
+    logging.CRITICAL: "fatal",
+}
+_COLOURS = {"debug": "35", "info": "34", "warn": "33", "error": "31", "fatal": "31;1"}
+
+
+def _level(record: logging.LogRecord) -> str:
+    return _NAMES.get(record.levelno, "info")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {key.replace("_", "-"): value for key, value in getattr(record, "fields", {}).items()}
+
+
+def _time(record: logging.LogRecord) -> str:
+    at = datetime.fromtimestamp(record.created, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond:06d}Z"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: level, ts, logger, caller, msg, and the line's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "level": _level(record),
+            "ts": _time(record),
+            "logger": record.name,
+            "caller": f"{record.module}.py:{record.lineno}",
+            "msg": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["stacktrace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Time, level, message, and the fields as name=value."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = _level(record)
+        shown = f"\x1b[{_COLOURS[level]}m{level:5}\x1b[0m" if self._colour else f"{level:5}"
+        fields = "".join(f" {key}={value}" for key, value in _fields(record).items())
+        line = f"{_time(record)} {shown} {record.name}: {record.getMessage()}{fields}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _handler(output: str, form: str) -> logging.Handler:
+    stream: TextIO | None = {
+        "default": sys.stderr,
+        "stderr": sys.stderr,
+        "stdout": sys.stdout,
+    }.get(output)
+    handler: logging.Handler
+    if stream is not None:
+        handler = logging.StreamHandler(stream)
+        colour = stream.isatty()
+    else:
+        try:
+            handler = logging.FileHandler(output, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"log-outputs: cannot write {output!r}: {error.strerror}") from None
+        colour = False
+    handler.setFormatter(ConsoleFormatter(colour=colour) if form == "console" else JsonFormatter())
+    return handler
+
+
+def set_up(config: Config) -> None:
+    """Send the lines of all loggers where the configuration says."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+    for output in config.log_outputs.split(","):
+        root.addHandler(_handler(output.strip(), config.log_format))
+    root.setLevel(LEVELS[config.log_level])

@@ -1,0 +1,288 @@
+"""Settings as people write them: flags, environment variables and TOML, read into a `Config`.
+
+Each source is a mapping from a setting's name (as in etcd's flags: `data-dir`) to a value; `build` turns the
+texts, numbers and lists into what `Config` holds and says what is wrong where it was written. A key that does
+not exist is answered with the nearest one that does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import eq
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import attrs
+import tomli
+from cattrs import Converter
+
+from .config import Bytes, Config, Milliseconds, Seconds, Urls
+from .errors import ConfigError
+
+__all__ = ["NAMES", "NOT_YET", "build", "environment", "kind_of", "read_toml"]
+
+NAMES: tuple[str, ...] = tuple(field.name.replace("_", "-") for field in attrs.fields(Config))
+ENVIRONMENT_PREFIX = "TRIODE_"
+_HINTS = get_type_hints(Config, include_extras=True)
+
+_CLUSTERS = "clusters of several members are not supported yet"
+_TLS = "TLS is not supported yet"
+_AUTH = "authentication is not supported yet"
+NOT_YET: Mapping[str, str] = {
+    "force-new-cluster": _CLUSTERS,
+    "discovery": _CLUSTERS,
+    "discovery-token": _CLUSTERS,
+    "discovery-endpoints": _CLUSTERS,
+    "discovery-srv": _CLUSTERS,
+    "discovery-srv-name": _CLUSTERS,
+    "corrupt-check-time": _CLUSTERS,
+    "compact-hash-check-time": _CLUSTERS,
+    "downgrade-check-time": _CLUSTERS,
+    "raft-read-timeout": _CLUSTERS,
+    "raft-write-timeout": _CLUSTERS,
+    "cert-file": _TLS,
+    "key-file": _TLS,
+    "trusted-ca-file": _TLS,
+    "client-cert-auth": _TLS,
+    "client-cert-file": _TLS,
+    "client-key-file": _TLS,
+    "client-crl-file": _TLS,
+    "client-cert-allowed-hostname": _TLS,
+    "auto-tls": _TLS,
+    "self-signed-cert-validity": _TLS,
+    "peer-cert-file": _TLS,
+    "peer-key-file": _TLS,
+    "peer-trusted-ca-file": _TLS,
+    "peer-client-cert-auth": _TLS,
+    "peer-auto-tls": _TLS,
+    "peer-crl-file": _TLS,
+    "peer-cert-allowed-cn": _TLS,
+    "peer-cert-allowed-hostname": _TLS,
+    "cipher-suites": _TLS,
+    "tls-min-version": _TLS,
+    "tls-max-version": _TLS,
+    "auth-token": _AUTH,
+    "auth-token-ttl": _AUTH,
+    "bcrypt-cost": _AUTH,
+    "enable-pprof": "it profiles Go programs; use py-spy or perf on Triode",
+    "enable-distributed-tracing": "tracing is not supported yet",
+    "enable-log-rotation": "rotate with logrotate or systemd",
+    "feature-gates": "there are no feature gates yet",
+}
+"""Flags of etcd that are refused, and why."""
+
+
+def kind_of(name: str) -> Any:
+    """The type of a setting's value, such as `Seconds`; of an optional one, what it is when given."""
+    kind = _HINTS[name.replace("-", "_")]
+    given = [arg for arg in get_args(kind) if arg is not NoneType]
+    return given[0] if NoneType in get_args(kind) else kind
+
+
+# --- one value ----------------------------------------------------------------------------------
+
+_UNIT_SECONDS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_UNIT_BYTES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+_UNIT_BYTES |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_SIZE = re.compile(r"(-?\d+)\s*([A-Za-z]*)")
+_TRUE, _FALSE = {"true", "1", "t"}, {"false", "0", "f"}
+
+
+def _seconds(value: Any, _: Any) -> float:
+    if isinstance(value, str):
+        if value == "0":
+            return 0.0
+        if _DURATION.fullmatch(value):
+            parts = _PART.findall(value)
+            return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    elif value == 0 and not isinstance(value, bool):
+        return 0.0
+    raise ValueError(f'{value!r} is not a duration; write it with a unit, such as "100ms" or "10m"')
+
+
+def _milliseconds(value: Any, kind: Any) -> float:
+    if isinstance(value, str) and value.isdigit():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value / 1000
+    return _seconds(value, kind)
+
+
+def _size(value: Any, _: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in _UNIT_BYTES:
+        raise ValueError(f'{value!r} is not a size; write bytes, or a unit such as "2GiB"')
+    return int(match[1]) * _UNIT_BYTES[match[2].lower()]
+
+
+def _integer(value: Any, _: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{value!r} is not a whole number")
+
+
+def _boolean(value: Any, _: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
+        return value.lower() in _TRUE
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+def _text(value: Any, _: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"{value!r} is not a text")
+
+
+def _path(value: Any, kind: Any) -> Path:
+    text = _text(value, kind)
+    if not text:
+        raise ValueError("the path is empty")
+    return Path(text)
+
+
+def _urls(value: Any, _: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",") if value else []
+    if not isinstance(value, list | tuple) or not all(isinstance(url, str) for url in value):
+        raise ValueError(f"{value!r} is not a list of URLs")
+    return tuple(url.strip().rstrip("/") if "//" in url else url.strip() for url in value)
+
+
+_HOOKS: tuple[tuple[Any, Callable[[Any, Any], Any]], ...] = (
+    (Seconds, _seconds),
+    (Milliseconds, _milliseconds),
+    (Bytes, _size),
+    (Urls, _urls),
+    (int, _integer),
+    (bool, _boolean),
+    (str, _text),
+    (Path, _path),
+)
+
+
+def _converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True)
+    for kind, hook in _HOOKS:
+        if isinstance(kind, type):
+            converter.register_structure_hook(kind, hook)
+        else:
+            converter.register_structure_hook_func(partial(eq, kind), hook)
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+# --- sources ------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Source:
+    """Where values come from, for error messages; `place` names a key as it was written there."""
+
+    values: Mapping[str, Any]
+    place: Callable[[str], str]
+
+
+def build(*sources: Source) -> Config:
+    """A `Config` from several sources; a later one wins over an earlier one.
+
+    Raises:
+        ConfigError: names the key, where it was written, and what would be right.
+    """
+    values: dict[str, Any] = {}
+    for source in sources:
+        for name, value in source.values.items():
+            check_name(name, source.place(name))
+            try:
+                values[name.replace("-", "_")] = _CONVERTER.structure(value, kind_of(name))
+            except ValueError as error:
+                raise ConfigError(f"{source.place(name)}: {error}") from None
+    if "listen_client_urls" in values:
+        values.setdefault("advertise_client_urls", values["listen_client_urls"])
+    return Config(**values)
+
+
+def check_name(name: str, place: str) -> None:
+    """Raise ConfigError for a setting that does not exist, or does not yet."""
+    if name in NOT_YET:
+        raise ConfigError(f"{place}: {NOT_YET[name]}")
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, 1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{place}: there is no such setting{hint}")
+
+
+def flags(values: Mapping[str, Any]) -> Source:
+    """Values of command line flags."""
+    return Source(values, lambda name: f"--{name}")
+
+
+def environment(variables: Mapping[str, str]) -> tuple[Source, list[str]]:
+    """The `TRIODE_*` variables, and the names of those that mean nothing."""
+    known: dict[str, str] = {}
+    unknown = []
+    for variable, value in sorted(variables.items()):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
+        if name in NAMES or name in NOT_YET or name == "config-file":
+            known[name] = value
+        else:
+            unknown.append(variable)
+    return Source(known, variable_of), unknown
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
+
+
+def read_toml(path: Path) -> Source:
+    """The settings of a TOML file.
+
+    Raises:
+        ConfigError: the file cannot be read or is not TOML; the message has the line.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"config-file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"config-file {path}: it is not UTF-8 text") from None
+    try:
+        values = tomli.loads(text)
+    except (tomli.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"config-file {path}: {error}") from None
+    lines = text.splitlines()
+
+    def place(name: str) -> str:
+        key = re.compile(rf"""\s*(\[)?\s*["']?{re.escape(name)}["']?\s*[]=.]""")
+        for number, line in enumerate(lines, 1):
+            if key.match(line):
+                return f"{path}, line {number}, {name}"
+        return f"{path}, {name}"
+
+    return Source(values, place)
