@@ -39,3 +39,9 @@ def interaction() -> ModuleType:
 def network() -> ModuleType:
     """Clusters in one process, with a network that can be cut."""
     return _load("_network")
+
+
+@pytest.fixture(scope="session")
+def simulation() -> ModuleType:
+    """Clusters under hostile schedules."""
+    return _load("_simulation")
