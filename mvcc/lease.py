@@ -279,7 +279,7 @@ class Lessor:
             lease.checkpoint_planned = False
             self._plan_checkpoint(lease, now)
             remaining = math.ceil(lease.expiry - now)
-            if 0 < remaining < lease.ttl and remaining != lease.remaining_ttl:
+            if 0 < remaining < lease.ttl:
                 due.append((lease.id, remaining))
         return due
 

@@ -31,6 +31,22 @@ def test_a_short_lease_is_not(primary: Lessor) -> None:
     assert primary.checkpoints(1000.0) == []
 
 
+def test_a_checkpoint_is_rounded_up(primary: Lessor) -> None:
+    primary.grant(1, 1000, 0.0)
+    assert _replicate(primary, 300.5) == [(1, 700)]
+
+
+def test_each_promotion_plans_anew(primary: Lessor) -> None:
+    primary.grant(1, 1000, 0.0)
+    primary.promote(100.0, 0.0)
+    assert primary.checkpoints(399.0) == []
+    assert primary.checkpoints(400.0) == [(1, 700)]
+    primary.demote()
+    primary.promote(1000.0, 0.0)
+    assert primary.checkpoints(1299.0) == []
+    assert primary.checkpoints(1300.0) == [(1, 700)]
+
+
 def test_a_new_primary_starts_from_the_checkpoint(primary: Lessor) -> None:
     primary.grant(1, 1000, 0.0)
     _replicate(primary, 600.0)

@@ -136,6 +136,21 @@ def test_a_crowd_that_would_expire_at_once_is_spread(
     assert max(when) <= 61 + leases / (0.75 * rate) + 1
 
 
+def test_crowds_that_run_into_each_other_are_spread_as_one(
+    new_primary: Callable[..., Lessor],
+) -> None:
+    lessor = new_primary(revokes_per_second=200)
+    lessor.demote()
+    ttls = {lease_id: 60 + lease_id % 4 for lease_id in range(1, 3001)}
+    for lease_id, ttl in ttls.items():
+        lessor.grant(lease_id, ttl, 0.0)
+    lessor.promote(0.0, 0.0)
+    left = {lease_id: lessor.time_to_live(lease_id, 0.0) for lease_id in ttls}
+    assert all(left[lease_id] >= ttl for lease_id, ttl in ttls.items())
+    assert max(Counter(left.values()).values()) <= 150, "three quarters of the rate"
+    assert max(left.values()) <= 60 + 3000 / 150
+
+
 def test_few_leases_are_not_spread(new_primary: Callable[..., Lessor]) -> None:
     lessor = new_primary(revokes_per_second=100)
     lessor.demote()
