@@ -14,6 +14,7 @@ from triode.actors import (
     Actor,
     ActorFailed,
     Backoff,
+    Down,
     Restart,
     RestartsExceeded,
     StartFailed,
@@ -178,17 +179,22 @@ async def test_a_factory_makes_a_new_object_for_every_incarnation(
         assert Fresh.made[1].statistics().restarts == 1
 
 
+@pytest.mark.parametrize("through_itself", [False, True])
 async def test_stopping_a_child_that_waits_for_its_restart(
-    probe: MakeProbe, autojump_clock: MockClock
+    probe: MakeProbe, through_itself: bool, autojump_clock: MockClock
 ) -> None:
     a = probe("a")
     async with running(Supervisor("root", [a], backoff=SECOND)) as root:
         a.ref.tell("crash")
         await wait_all_tasks_blocked()
-        await root.stop_child("a")
+        if through_itself:
+            a.stop()
+        else:
+            await root.stop_child("a")
         await trio.sleep(5)
         assert a.state is State.STOPPED
         assert a.statistics().restarts == 0
+        assert root.children == ()
 
 
 async def test_stopping_the_tree_while_a_child_waits(
@@ -236,6 +242,25 @@ async def test_stopping_a_child_that_is_being_restarted_with_others(
         b.start_errors = [OSError("b")] if fails else []
         await root.stop_child("b")
         await trio.sleep(5)
+        assert (a.state, b.state, c.state) == (State.RUNNING, State.STOPPED, State.RUNNING)
+
+
+async def test_stopping_a_child_right_after_its_restart_failed_frees_the_others(
+    probe: MakeProbe, autojump_clock: MockClock
+) -> None:
+    a, b, c = children = [probe(name) for name in "abc"]
+    async with running(Supervisor("root", children, strategy=Strategy.ONE_FOR_ALL)) as root:
+
+        def stop(down: Down) -> None:
+            if isinstance(down.error, OSError):
+                nursery.start_soon(root.stop_child, "b")
+                b.stop()
+
+        b.ref.monitor(stop)
+        async with trio.open_nursery() as nursery:
+            b.start_errors = [OSError("b")]
+            a.ref.tell("crash")
+            await trio.sleep(5)
         assert (a.state, b.state, c.state) == (State.RUNNING, State.STOPPED, State.RUNNING)
 
 
