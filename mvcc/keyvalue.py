@@ -32,6 +32,7 @@ __all__ = [
 _KEY, _CREATE, _MOD, _VERSION, _VALUE, _LEASE = 0x0A, 0x10, 0x18, 0x20, 0x2A, 0x30
 _LENGTHS = tuple(varint(n) for n in range(2048))
 _LENGTHS_COUNT = len(_LENGTHS)
+_VALUE_HEADS = (b"", *(b"\x2a" + size for size in _LENGTHS[1:]))  # an empty value is left out
 _LOW_14 = 0x3FFF
 _PAIRS = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_LOW_14 + 1))
 # create_revision, mod_revision and version: everything between the key and the value.
@@ -62,19 +63,16 @@ def encode(
     """Marshal a put's KeyValue; revisions and version are positive, an empty value is left out."""
     key_size = len(key)
     value_size = len(value)
-    head = b"\x0a%b%b\x10%b\x18%b\x20%b" % (
+    kv = b"\x0a%b%b\x10%b\x18%b\x20%b%b%b" % (
         _LENGTHS[key_size] if key_size < _LENGTHS_COUNT else varint(key_size),
         key,
         _varint(create_revision),
         _varint(mod_revision),
         _varint(version),
+        _VALUE_HEADS[value_size] if value_size < _LENGTHS_COUNT else b"\x2a" + varint(value_size),
+        value,
     )
-    if value_size:
-        size = _LENGTHS[value_size] if value_size < _LENGTHS_COUNT else varint(value_size)
-        if lease:
-            return b"%b\x2a%b%b\x30%b" % (head, size, value, varint(lease))
-        return b"%b\x2a%b%b" % (head, size, value)
-    return head + b"\x30" + varint(lease) if lease else head
+    return kv + b"\x30" + varint(lease) if lease else kv
 
 
 def tombstone(key: bytes) -> bytes:

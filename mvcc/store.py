@@ -248,10 +248,12 @@ class Store:
         packed = main << MAIN_SHIFT | self._changes << 1
         index = self.index
         entry = index.keys.get(key)
+        prev = None
         if entry is None:
             entry = KeyIndex(key, packed, main, 1)
             index.add(entry)
         elif entry.version:
+            prev = self._replaced(entry, main)
             entry.put(packed, entry.created, entry.version + 1)
         else:
             index.dead.discard(key)
@@ -259,7 +261,7 @@ class Store:
         kv = encode(key, entry.created, main, entry.version, value, lease)
         self._backend_put("key", disk_key(packed), kv)
         framed = frame(kv)
-        self._events.append((PUT, key, main, framed, entry.version == 1, entry.framed))
+        self._events.append((PUT, key, main, framed, entry.version == 1, prev))
         self.cache.set(entry, framed)
         self.latest = main
         self._changes += 1
@@ -274,7 +276,8 @@ class Store:
         key = entry.key
         main = self.revision + 1
         packed = main << MAIN_SHIFT | self._changes << 1 | TOMBSTONE
-        self._events.append((DELETE, key, main, deleted(key, main), False, entry.framed))
+        prev = self._replaced(entry, main)
+        self._events.append((DELETE, key, main, deleted(key, main), False, prev))
         self.cache.clear(entry)
         entry.put(packed, 0, 0)
         self.index.dead.add(key)
@@ -284,6 +287,12 @@ class Store:
         lease = self.leases.attached.get(key, 0)
         if lease:
             self.leases.detach(lease, key)
+
+    def _replaced(self, entry: KeyIndex, main: int) -> bytes | None:
+        """What an event of revision `main` replaces, if it is cached; not a change of `main` itself."""
+        if self._changes and entry.modified >> MAIN_SHIFT == main:
+            return None
+        return entry.framed
 
     # --- events and history -----------------------------------------------------------------------
 

@@ -406,6 +406,7 @@ class Machine(RuleBasedStateMachine):
         known = {h.hash_revision for h in self.api.store.compaction_hashes}
         if revision > max(self.model.compact_revision, 0) and revision not in known:
             assert self.api.store.hash_kv(revision).hash == self.model.hash_kv(revision)
+            self.committed = copy.deepcopy(self.model)  # a hash runs over a committed view
 
     @invariant()
     def events_of_the_last_writes(self) -> None:
@@ -436,6 +437,8 @@ class Machine(RuleBasedStateMachine):
         assert shown == expected
         for event in events:
             before = self.model.past[event.mod_revision - 1].get(event.key)
+            if event.created:
+                before = None  # as in etcd, even if the same txn deleted the key just before
             if event.mod_revision - 1 >= self.model.compact_revision:
                 prev = self.api.store.prev_kv(event)
                 shown_prev = pb.PutResponse.FromString(prev).prev_kv if prev else None
