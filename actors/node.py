@@ -8,7 +8,7 @@ first, then the connections drain, and the log is closed last.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -44,6 +44,8 @@ from .dispatch import Dispatcher
 from .errors import MailboxFull
 from .execute import Executor
 from .helpers import Periodic, Tasks
+from .listener import bind
+from .local_client import LocalClient
 from .log import Log
 from .membership import Member, Membership, cluster_id, member_id
 from .outbox import Outbox
@@ -72,6 +74,7 @@ class Node:
     Attributes:
         context: the parts, for services and for those who embed.
         dispatcher: the services by RPC path.
+        local: a client in this program, without a socket.
         supervisor: the actors' tree; `start_child` hangs another actor into it.
     """
 
@@ -80,12 +83,16 @@ class Node:
         self.world = world
         members = initial_members(config)
         mine = next(m for m in members if m.name == config.name)
-        self.opened = open_storage(config, world.disk, mine.id, cluster_id(m.id for m in members))
-        try:
+        with ExitStack() as stack:
+            self.bound = bind(config.listen_client_urls)
+            for one in self.bound:
+                stack.callback(one.close)
+            self.opened = open_storage(
+                config, world.disk, mine.id, cluster_id(m.id for m in members)
+            )
+            stack.callback(self.opened.close)
             self._assemble(mine)
-        except BaseException:
-            self.opened.close()
-            raise
+            self._stack = stack.pop_all()
 
     # --- assembly -------------------------------------------------------------------------------
 
@@ -145,7 +152,8 @@ class Node:
         self._make_actors()
         self.dispatcher = Dispatcher(self.context)
         pages = Pages(self.context, self.dispatcher, self.metrics)
-        self.clients = ClientListener(self.context, self.dispatcher, self.outbox, pages)
+        self.clients = ClientListener(self.context, self.dispatcher, self.outbox, pages, self.bound)
+        self.local = LocalClient(self.dispatcher, self.outbox)
         self.supervisor = Supervisor("node", self._actors(), random=world.random)
 
     def _make_peer(self, mine: Member) -> RaftPeer:
@@ -291,6 +299,23 @@ class Node:
 
     # --- life -----------------------------------------------------------------------------------
 
+    @property
+    def client_urls(self) -> tuple[str, ...]:
+        """Where clients reach this member.
+
+        What is advertised; but a port that the system chose, or sockets that nothing was said about, are
+        told as they are.
+        """
+        listened = tuple(
+            one.url.replace(":0", f":{one.port}") if one.url.endswith(":0") else one.url
+            for one in self.bound
+        )
+        config, default = self.config, attrs.fields(Config).advertise_client_urls.default
+        chosen = any(one.url.endswith(":0") for one in self.bound)
+        if chosen or (config.advertise_client_urls == default and not self.bound):
+            return listened
+        return config.advertise_client_urls
+
     async def wait_leading(self) -> None:
         """Return when this member leads and can answer."""
         await self._leading.wait()
@@ -301,24 +326,19 @@ class Node:
 
     def close(self) -> None:
         """Close what is open; after the actors have stopped."""
-        self.clients.close()
-        self.opened.close()
+        self._stack.close()
 
     async def publish(self) -> None:
         """Tell the cluster this member's name and client URLs, and its version if there is none."""
         config, context = self.config, self.context
         mine = context.membership.members.get(context.member_id)
-        if mine is None or (mine.name, mine.client_urls) != (
-            config.name,
-            config.advertise_client_urls,
-        ):
+        client_urls = self.client_urls
+        if mine is None or (mine.name, mine.client_urls) != (config.name, client_urls):
             await context.proposer.ask(
                 proposals.CLUSTER_MEMBER_ATTR_SET,
                 ClusterMemberAttrSetRequest(
                     member_ID=context.member_id,
-                    member_attributes=Attributes(
-                        name=config.name, client_urls=config.advertise_client_urls
-                    ),
+                    member_attributes=Attributes(name=config.name, client_urls=client_urls),
                 ),
             )
         if context.membership.version is None:

@@ -19,7 +19,7 @@ from .context import NodeContext
 from .dispatch import Dispatcher
 from .errors import ActorStopped
 from .http1 import Http1Connection, Http1Settings
-from .listener import Bound, bind, serve
+from .listener import Bound, serve
 from .log import Log
 from .outbox import Outbox
 from .pages import Pages
@@ -90,10 +90,15 @@ class ConnectionActor(Actor[None]):
 
 
 class ClientListener(Supervisor):
-    """Binds when it is made, serves when it is started, drains when it is stopped."""
+    """Serves bound sockets from its start on, and drains the connections when it is stopped."""
 
     def __init__(
-        self, node: NodeContext, dispatcher: Dispatcher, outbox: Outbox, pages: Pages
+        self,
+        node: NodeContext,
+        dispatcher: Dispatcher,
+        outbox: Outbox,
+        pages: Pages,
+        bound: Sequence[Bound],
     ) -> None:
         super().__init__("clients")
         config = node.config
@@ -114,7 +119,7 @@ class ClientListener(Supervisor):
             message_bytes_max=message_bytes_max,
         )
         self._numbers = itertools.count(1)
-        self.bound: list[Bound] = bind(config.listen_client_urls)
+        self.bound = bound
         self.connections_refused = 0
 
     @property
