@@ -15,7 +15,7 @@ from triode.errors import Code, EtcdError
 from triode.rpc.gateway import RequestStream, decode_request
 from triode.rpc.json_text import JSON_DEPTH_MAX, JsonCutter
 from triode.rpc.methods import METHODS
-from triode.rpc.pb import rpc_pb2
+from triode.rpc.pb import raft_pb2, rpc_pb2
 
 Range = rpc_pb2.RangeRequest
 Txn = rpc_pb2.TxnRequest
@@ -81,6 +81,7 @@ REFUSED = [
     '{"limit":9223372036854775808}',
     '{"limit":-9223372036854775809}',
     '{"limit":1e99}',
+    '{"limit":1e999999999}',
     '{"limit":1e999999999999999999999}',
     '{"limit":1e-999999999999999999999}',
     '{"limit":01}',
@@ -174,6 +175,22 @@ def test_messages_and_oneofs() -> None:
 def test_wrong_messages(body: bytes) -> None:
     with pytest.raises(EtcdError):
         decode_request(Txn, body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (rpc_pb2.Member, b'{"name":"\\ud800"}'),
+        (rpc_pb2.Member, b'{"name":5}'),
+        (rpc_pb2.Member, b'{"ID":-1}'),
+        (rpc_pb2.Member, b'{"ID":"18446744073709551616"}'),
+        (rpc_pb2.HashResponse, b'{"hash":4294967296}'),
+        (raft_pb2.Entry, b'{"Type":99}'),  # proto2 knows its enums' values
+    ],
+)
+def test_wrong_scalars(kind: type[Message], body: bytes) -> None:
+    with pytest.raises(EtcdError, match="proto: invalid value for"):
+        decode_request(kind, body)
 
 
 def nested(levels: int) -> bytes:
