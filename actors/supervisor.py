@@ -269,7 +269,8 @@ class Supervisor(Actor[Cell[Any]]):
             await _take_down(group)
             await trio.sleep(delay_seconds)
             for cell in group:
-                if cell.state is not State.WAITING:
+                # A task that is scheduled already learns of its cancellation at its next checkpoint.
+                if scope.cancel_called or cell.state is not State.WAITING:
                     continue
                 try:
                     await self._start(cell)

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import trio
 from trio.testing import MockClock
 
 from triode.actors import State, Supervisor, running
-from triode.actors.life import LIFE, life_diagram
+from triode.actors.life import LIFE
 
 MakeProbe = Callable[..., Any]
-
-DOCS = Path(__file__).parents[2] / "docs" / "actors.md"
 
 PICTURE = """\
 node         running   mailbox 0/1000000 (high 0)  handled 0  restarts 0
@@ -54,7 +51,3 @@ async def test_the_tree_as_records(probe: MakeProbe) -> None:
 def test_every_state_is_reached_and_all_but_the_last_are_left() -> None:
     assert {target for _, target in LIFE} == set(State) - {State.NEW}
     assert {source for source, _ in LIFE} == set(State) - {State.STOPPED}
-
-
-def test_the_documented_diagram_is_the_one_in_the_code() -> None:
-    assert f"```mermaid\n{life_diagram()}\n```" in DOCS.read_text()
