@@ -1,7 +1,7 @@
 """The JSON gateway: etcd's RPCs as `POST /v3/…` with JSON bodies. Pure: bytes and messages only.
 
 A request runs so: `route` finds the RPC (or the reply to send at once, or None for a path that is not
-ours); `call_options` turns HTTP headers into gRPC metadata; `decode_request` (or a `RequestStream`,
+ours); `gateway_access.call_options` turns HTTP headers into metadata; `decode_request` (or a `RequestStream`,
 for the RPCs with `client_streaming`) makes messages of the body; then the same handler as for gRPC
 runs, and `encode_reply` or `encode_item` writes what it answers. Everything that can be wrong with a
 request is an `EtcdError`; `encode_error` and `encode_stream_error` write that.

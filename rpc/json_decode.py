@@ -5,6 +5,9 @@
 * 64-bit integers come as numbers or strings; `1e3` and `2.0` are integers too; out of range is an error.
 * bytes are base64, standard or URL-safe, padded or not.
 * The same field twice, or two fields of a oneof, are an error.
+
+google.protobuf.json_format is not used: it takes `1_0` for a number, skips wrong characters in base64,
+lets one field come under both of its names, and refuses what follows the first value.
 """
 
 from __future__ import annotations
