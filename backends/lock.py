@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import DataDirLocked, StorageError
+from ..errors import DataDirLocked
+from .faults import fail_os
 
 __all__ = ["Lock", "lock_directory", "lock_file"]
 
@@ -28,7 +29,7 @@ class Lock:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(f"cannot open the lock file {path}: {error.strerror}") from error
+            fail_os(path, "opening the lock file", error)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._fd, 0)
@@ -42,7 +43,7 @@ class Lock:
             ) from None
         except OSError as error:
             os.close(self._fd)
-            raise StorageError(f"cannot lock {path}: {error.strerror}") from error
+            fail_os(path, "locking", error)
 
     def release(self) -> None:
         """Give the lock up; doing so twice is harmless. The file stays, for removing it would race."""

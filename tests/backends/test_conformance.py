@@ -16,15 +16,17 @@ from triode.backends.sqlite import SqliteEngine
 
 class TestModel(EngineConformance):
     engine = ModelEngine
+    histories_max = 5
 
 
 class TestMemory(EngineConformance):
     engine = MemoryEngine
-    histories_max = 60
+    histories_max = 40
 
 
 class TestSqlite(DurableConformance):
     engine = SqliteEngine
+    histories_max = 12
 
 
 @pytest.mark.long
