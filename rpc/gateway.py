@@ -1,10 +1,10 @@
 """The JSON gateway: etcd's RPCs as `POST /v3/…` with JSON bodies. Pure: bytes and messages only.
 
-A request runs so: `route` finds the RPC (or the reply to send at once, or None for a path that is not
-ours); `gateway_access.call_options` turns HTTP headers into metadata; `decode_request` (or a `RequestStream`,
-for the RPCs with `client_streaming`) makes messages of the body; then the same handler as for gRPC
-runs, and `encode_reply` or `encode_item` writes what it answers. Everything that can be wrong with a
-request is an `EtcdError`; `encode_error` and `encode_stream_error` write that.
+A request runs so: `route` finds the RPC (or the reply to send at once, or None for a path that is
+not ours); `gateway_access.call_options` turns HTTP headers into metadata; `decode_request` (or a
+`RequestStream`, for the RPCs with `client_streaming`) makes messages of the body; then the same
+handler as for gRPC runs, and `encode_reply` or `encode_item` writes what it answers. Everything that
+can be wrong with a request is an `EtcdError`; `encode_error` and `encode_stream_error` write that.
 
 Source: etcd 3.6, which embeds grpc-gateway v2 with `UseProtoNames`, without `EmitUnpopulated`, and
 with `DiscardUnknown`.

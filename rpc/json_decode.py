@@ -2,7 +2,7 @@
 
 * A field may be called by its name in the interface file or by its lowerCamelCase form.
 * Unknown fields, and enum names that do not exist, are ignored; null leaves a field unset.
-* 64-bit integers come as numbers or strings; `1e3` and `2.0` are integers too; out of range is an error.
+* 64-bit integers come as numbers or strings; `1e3` and `2.0` are integers; out of range is an error.
 * bytes are base64, standard or URL-safe, padded or not.
 * The same field twice, or two fields of a oneof, are an error.
 
