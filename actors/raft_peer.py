@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
+from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
 from ..raft.types import ConfChange, ConfState, Entry
 from .actor import Actor, Restart
@@ -102,6 +103,7 @@ class RaftPeer(Actor[Message]):
         self._world = world
         self._applied_index = applied_index
         self._saving: Ready | None = None
+        self._campaigning = False
         self._apply_after: Sequence[Entry] = ()
         self._disk_full: DiskFull | None = None
         self.pending: dict[int, Call] = {}
@@ -133,6 +135,8 @@ class RaftPeer(Actor[Message]):
         if reads:
             self._read(reads)
         self._make_ready()
+        if self._campaigning:
+            self._campaign()
 
     def _on_message(self, message: Message) -> None:
         if type(message) is Saved:
@@ -145,9 +149,16 @@ class RaftPeer(Actor[Message]):
         elif type(message) is CompactLog:
             self._compact(message)
         elif type(message) is Campaign:
-            self._node.campaign()
+            self._campaigning = True
         elif type(message) is SaveFailed:
             self.refuse_writes(message.error)
+
+    def _campaign(self) -> None:
+        """Try to be elected; raft refuses as long as membership changes wait to be applied."""
+        self._node.campaign()
+        if self._node.raft.state is not StateType.FOLLOWER:
+            self._campaigning = False
+            self._make_ready()
 
     def _propose(self, calls: list[Call]) -> None:
         refusal = self._refusal()
