@@ -2,20 +2,29 @@
 
     python benchmarks/watch.py [--quick]
 
-Everything is in memory, so the figures are those of the hub alone: matching, encoding, queueing.
+Most figures are of the hub alone, over a list of events in memory: matching, encoding, queueing. The
+last ones read history from a store, on each engine.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
+from triode.backends.buffer import Backend
+from triode.backends.contract import Engine, EngineOptions
+from triode.backends.memory import MemoryEngine
+from triode.backends.sqlite import SqliteEngine
 from triode.mvcc.events import PUT, Event, History
 from triode.mvcc.keyvalue import encode, frame
+from triode.mvcc.store import Store
 from triode.mvcc.watch import WatchHub, WatchStream
 from triode.protowire import int_field
+from triode.rpc.pb.rpc_pb2 import PutRequest
 
 ROUNDS = 5
 
@@ -47,7 +56,14 @@ def header(revision: int) -> bytes:
     return int_field(1, 1 << 62) + int_field(2, 1 << 61) + int_field(3, revision) + int_field(4, 2)
 
 
-def watch(stream: WatchStream, key: bytes, range_end: bytes = b"", start_revision: int = 0) -> None:
+def watch(
+    stream: WatchStream,
+    key: bytes,
+    range_end: bytes = b"",
+    start_revision: int = 0,
+    *,
+    prev_kv: bool = False,
+) -> None:
     stream.create(
         SimpleNamespace(
             key=key,
@@ -55,7 +71,7 @@ def watch(stream: WatchStream, key: bytes, range_end: bytes = b"", start_revisio
             start_revision=start_revision,
             progress_notify=False,
             filters=(),
-            prev_kv=False,
+            prev_kv=prev_kv,
             watch_id=0,
             fragment=False,
         )
@@ -165,6 +181,35 @@ def catch_up(events: int, watchers: int) -> None:
     print(f"catch-up of {watchers:4} watchers over {events} revisions {rate:18,.0f} events/s")
 
 
+def catch_up_from_store(events: int, engine: type[Engine], prev_kv: bool) -> None:
+    """One watcher of everything, from the beginning, of a store on a real engine."""
+    with tempfile.TemporaryDirectory() as directory:
+        backend = Backend(engine.open(Path(directory) / "db", EngineOptions()))
+        store = Store(backend)
+        for at in range(events):
+            store.put(PutRequest(key=b"key/%05d" % (at % 1000), value=b"v" * 100))
+        store.take_events()
+        backend.commit()
+        hub = WatchHub(store, header=header)
+        stream = hub.open_stream(lambda: None)
+        watch(stream, b"\0", b"\0", 1, prev_kv=prev_kv)
+        stream.take()
+        slowest = spent = 0.0
+        more = True
+        while more:
+            begin = time.perf_counter()
+            more = hub.catch_up()
+            took = time.perf_counter() - begin
+            stream.take()
+            slowest, spent = max(slowest, took), spent + took
+        backend.close()
+    what = f"{engine.name} store{', prev_kv' if prev_kv else ''}"
+    print(
+        f"catch-up of one watcher, {what:<24} {events / spent:22,.0f} events/s"
+        f"  {spent / events * 1e6:.2f} µs/event  slowest slice {slowest * 1e3:.1f} ms"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
@@ -178,6 +223,9 @@ def main() -> None:
     stream_of_events(100_000 if not quick else 10_000, 100)
     catch_up(10_000 if quick else 100_000, 1)
     catch_up(2_000 if quick else 20_000, 100)
+    for engine in (MemoryEngine, SqliteEngine):
+        for prev_kv in (False, True):
+            catch_up_from_store(5_000 if quick else 50_000, engine, prev_kv)
 
 
 if __name__ == "__main__":

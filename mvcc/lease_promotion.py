@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from operator import attrgetter
 
 from .lease_record import Lease
 
@@ -32,7 +33,7 @@ def renew_all(
     target = 3 * revokes_per_second // 4
     crowd_start = crowd_end = float("-inf")
     crowd = 0
-    for lease in sorted(leases, key=lambda lease: (lease.expiry, lease.id)):
+    for lease in sorted(leases, key=attrgetter("expiry")):
         if lease.expiry > crowd_end:
             crowd_start = lease.expiry
             crowd_end = crowd_start + 1
