@@ -1,0 +1,156 @@
+"""What many test folders share: servers as processes, ours and the real etcd's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+BIN = Path(sys.executable).parent
+READY_LINE = "ready to serve client requests"
+READY_SECONDS_MAX = 60
+
+
+@attrs.define(eq=False)
+class Server:
+    """One running server; `url` and `address` are its client's. Ended by its fixture."""
+
+    name: str
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+    log_path: Path
+    port: int = 0
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def ctl(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run the real etcdctl against it."""
+        return subprocess.run(
+            [str(BIN / "etcdctl"), "--endpoints", self.address, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "ETCDCTL_API": "3"},
+            **options,  # type: ignore[call-overload]
+        )
+
+    def kill(self) -> None:
+        """`kill -9`, now."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, seconds: float = 15) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, for servers that cannot choose their own."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _launch(name: str, words: list[str], data_dir: Path) -> Server:
+    log_path = data_dir.with_name(data_dir.name + ".log")
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            words,
+            stdout=log,
+            stderr=log,
+            cwd=data_dir.parent,
+            env={k: v for k, v in os.environ.items() if not k.startswith(("ETCD_", "TRIODE_"))},
+        )
+    return Server(name, data_dir, process, log_path)
+
+
+def _wait_ready(server: Server, offset: int) -> str:
+    """The line that says it is ready; fails with the log when it ends or takes too long."""
+    waited = threading.Event()
+    for _ in range(READY_SECONDS_MAX * 50):
+        with server.log_path.open("rb") as log:
+            log.seek(offset)
+            for line in log:
+                if READY_LINE.encode() in line and line.endswith(b"\n"):
+                    return line.decode()
+        if server.process.poll() is not None:
+            break
+        waited.wait(0.02)
+    server.process.kill()
+    raise AssertionError(f"{server.name} did not get ready:\n{server.log()}")
+
+
+@pytest.fixture
+def launch_triode(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a daemon: `launch_triode("--flag", "value", data_dir=..., backend="sqlite")`."""
+    started: list[Server] = []
+
+    def launch(
+        *arguments: str, data_dir: Path | None = None, backend: str = "sqlite", port: int = 0
+    ) -> Server:
+        where = data_dir or tmp_path / f"triode-{len(started)}"
+        words = [sys.executable, "-m", "triode", "--data-dir", str(where), "--backend", backend]
+        words += ["--listen-client-urls", f"http://127.0.0.1:{port}", *arguments]
+        log_path = where.with_name(where.name + ".log")
+        offset = log_path.stat().st_size if log_path.exists() else 0
+        server = _launch("triode", words, where)
+        started.append(server)
+        server.port = json.loads(_wait_ready(server, offset))["ports"][0]
+        return server
+
+    yield launch
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def launch_etcd(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start the real etcd (3.5.1) on free ports."""
+    if shutil.which(str(BIN / "etcd")) is None:
+        pytest.skip("the real etcd is not installed")
+    started: list[Server] = []
+
+    def launch(*arguments: str, data_dir: Path | None = None) -> Server:
+        where = data_dir or tmp_path / f"etcd-{len(started)}"
+        client, peer = free_ports(2)
+        words = [str(BIN / "etcd"), "--data-dir", str(where), "--log-outputs", "stderr"]
+        words += ["--listen-client-urls", f"http://127.0.0.1:{client}"]
+        words += ["--advertise-client-urls", f"http://127.0.0.1:{client}"]
+        words += ["--listen-peer-urls", f"http://127.0.0.1:{peer}"]
+        words += ["--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"]
+        words += ["--initial-cluster", f"default=http://127.0.0.1:{peer}", *arguments]
+        log_path = where.with_name(where.name + ".log")
+        offset = log_path.stat().st_size if log_path.exists() else 0
+        server = _launch("etcd", words, where)
+        started.append(server)
+        _wait_ready(server, offset)
+        server.port = client
+        return server
+
+    yield launch
+    for server in started:
+        server.kill()
