@@ -21,6 +21,7 @@ from triode.raft import (
     Snapshot,
     SnapshotMetadata,
     StateType,
+    StepPeerNotFound,
 )
 from triode.raft.codec import decode_conf_change, decode_conf_change_v2
 
@@ -42,6 +43,7 @@ class Peer:
         self.applied: list[Entry] = []
         self.applied_index = 0
         self.reads: list[ReadState] = []
+        self.memberships: list[ConfState] = []  # as they were applied, in order
         self.start()
 
     def start(self) -> None:
@@ -95,11 +97,11 @@ class Peer:
         assert entry.index == self.applied_index + 1
         self.applied.append(entry)
         self.applied_index = entry.index
-        if entry.type == EntryType.CONF_CHANGE:
-            change = decode_conf_change(entry.data).as_v2()
-            self.conf_state = self.node.apply_conf_change(change)
-        elif entry.type == EntryType.CONF_CHANGE_V2:
-            self.conf_state = self.node.apply_conf_change(decode_conf_change_v2(entry.data))
+        if entry.type != EntryType.NORMAL:
+            v1 = entry.type == EntryType.CONF_CHANGE
+            decode = decode_conf_change if v1 else decode_conf_change_v2
+            self.conf_state = self.node.apply_conf_change(decode(entry.data).as_v2())
+            self.memberships.append(self.conf_state)
 
     def snapshot(self, index: int | None = None) -> None:
         """Make a snapshot of what is applied, and drop the log before it."""
@@ -112,6 +114,7 @@ class Network:
     """Peers by id. Messages wait in `sent` until `run` carries them, as far as the network lets."""
 
     def __init__(self, *voters: int, learners: Iterable[int] = (), **config: Any) -> None:
+        self.first_members = (voters, tuple(learners))
         everyone = [*voters, *learners]
         self.peers = {node: Peer(node, voters, learners, **config) for node in everyone}
         self.sent: list[Message] = []
@@ -143,7 +146,10 @@ class Network:
             for m in sent:
                 if (m.from_, m.to) in self.cuts or m.to not in self.peers or self.lose(m):
                     continue
-                self.peers[m.to].node.step(m)
+                try:
+                    self.peers[m.to].node.step(m)
+                except StepPeerNotFound:
+                    continue  # removed in the meantime
 
     def elect(self, id: int) -> Peer:
         """Make `id` campaign, and let the votes be counted."""
@@ -172,8 +178,8 @@ class Network:
         self.run()
 
     def add(self, id: int, **config: Any) -> Peer:
-        """A new node that knows nothing yet; make it a member by `change`."""
-        self.peers[id] = Peer(id, (), **config)
+        """A new node that knows the first members; make it one by `change`."""
+        self.peers[id] = Peer(id, *self.first_members, **config)
         return self.peers[id]
 
 
