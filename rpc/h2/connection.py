@@ -353,7 +353,7 @@ class Connection:
     def _drop(self) -> None:
         self.closed = self.draining = True
         for stream in self.streams.values():
-            self.outbox.forget(stream)
+            messages.forget(self, stream)
         self.streams.clear()
         self._tail.clear()
         self.block = None

@@ -237,9 +237,7 @@ def _collect(
     conn.collected_bytes += len(payload)
     limits = conn.limits
     if stream.received > limits.body_bytes_max or conn.collected_bytes > limits.collected_bytes_max:
-        start = b"".join(stream.body)
-        conn.collected_bytes -= stream.received
-        stream.body = None
+        start = take_body(conn, stream)
         stream.auto_credit = True
         events.append(BodyTooLarge(stream.id, stream.head, start))
         stream.head = _Discarding()
@@ -248,11 +246,15 @@ def _collect(
 
 
 def _finish_whole(conn: Connection, stream: Stream, events: list[Event]) -> None:
+    events.append(RequestReceived(stream.id, stream.head, take_body(conn, stream)))
+
+
+def take_body(conn: Connection, stream: Stream) -> bytes:
+    """What has been collected for a stream; it is no longer charged to the connection."""
     body = b"".join(stream.body or ())
-    if stream.body is not None:
-        conn.collected_bytes -= stream.received
-        stream.body = None
-    events.append(RequestReceived(stream.id, stream.head, body))
+    conn.collected_bytes -= len(body)
+    stream.body = None
+    return body
 
 
 @attrs.frozen
@@ -291,9 +293,7 @@ def close_remote(conn: Connection, stream: Stream) -> None:
 def forget(conn: Connection, stream: Stream) -> None:
     """Release what a stream that ended early still holds."""
     conn.outbox.forget(stream)
-    if stream.body is not None:
-        conn.collected_bytes -= stream.received
-        stream.body = None
+    take_body(conn, stream)
 
 
 def end_faulty(conn: Connection, stream_id: int, fault: StreamFault, events: list[Event]) -> None:
