@@ -219,7 +219,7 @@ async def test_children_come_and_go(
             elif worker.name not in stopped and len(worker.mailbox) == 0:
                 worker.ref.tell(Work(number, crash=True))
             await trio.sleep(random.choice([0, 0.05, 0.3]))
-        await trio.sleep(30)
+        await trio.sleep(300)
         assert stopped
         for worker in workers:
             expected = State.STOPPED if worker.name in stopped else State.RUNNING
