@@ -13,19 +13,30 @@ from triode.raft import (
     ConfState,
     Entry,
     EntryType,
+    HardState,
     MemoryStorage,
     Message,
     MessageType,
     RawNode,
     ReadState,
     Snapshot,
-    SnapshotMetadata,
     StateType,
     StepPeerNotFound,
 )
 from triode.raft.codec import decode_conf_change, decode_conf_change_v2
 
 TICKS = {"election_ticks": 10, "heartbeat_ticks": 1}
+
+
+class Storage(MemoryStorage):
+    """The membership at a restart is that which the application applied last."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self.peer = peer
+
+    def initial_state(self) -> tuple[HardState, ConfState]:
+        return super().initial_state()[0], self.peer.conf_state
 
 
 class Peer:
@@ -36,10 +47,8 @@ class Peer:
     ) -> None:
         self.id = id
         self.config = {**TICKS, "random_below": random.Random(id).randrange, **config}
-        self.storage = MemoryStorage()
-        state = ConfState(voters=tuple(voters), learners=tuple(learners))
-        self.storage.apply_snapshot(Snapshot(b"", SnapshotMetadata(state)))
-        self.conf_state = state
+        self.storage = Storage(self)
+        self.conf_state = ConfState(voters=tuple(voters), learners=tuple(learners))
         self.applied: list[Entry] = []
         self.applied_index = 0
         self.reads: list[ReadState] = []
@@ -48,10 +57,6 @@ class Peer:
 
     def start(self) -> None:
         """Start, or start again with what the storage and the application have kept."""
-        # At a restart the membership is that of the application's last change.
-        index, term = self.storage._base_index, self.storage._base_term
-        meta = SnapshotMetadata(self.conf_state, index, term)
-        self.storage._snapshot = Snapshot(self.storage._snapshot.data, meta)
         self.node = RawNode(
             Config(id=self.id, storage=self.storage, applied=self.applied_index, **self.config)
         )

@@ -117,6 +117,18 @@ def test_a_read_waits_for_a_quorum(network: ModuleType) -> None:
     assert net[1].reads == [ReadState(1, b"r")]
 
 
+def test_one_answer_of_five_is_no_quorum(network: ModuleType) -> None:
+    net = led(network, 1, 2, 3, 4, 5)
+    for node in (3, 4, 5):
+        net.cuts |= {(1, node), (node, 1)}
+    net[1].node.read_index(b"r")
+    net.run()
+    assert net[1].reads == []
+    net.cuts = {(1, 4), (4, 1), (1, 5), (5, 1)}
+    net.tick(only=1)
+    assert net[1].reads == [ReadState(1, b"r")]
+
+
 def test_a_deposed_leader_confirms_no_read(network: ModuleType) -> None:
     net = led(network, 1, 2, 3)
     net.isolate(1)

@@ -399,3 +399,21 @@ def test_d_3_8_a_restarted_node_does_not_vote_twice(network: ModuleType) -> None
     net[1].node.step(Message(MessageType.VOTE, to=1, from_=3, term=1))
     (answer,) = net.collect()
     assert answer.reject
+
+
+def test_d_3_8_nothing_is_applied_that_is_not_stored_here(network: ModuleType) -> None:
+    """Also when the leader says that it is committed: the storage work is asynchronous."""
+    net = network.Network(1, 2, 3, async_storage_writes=True)
+    node = net[1].node
+    entry = Entry(1, 1, data=b"x")
+    app = Message(MessageType.APP, to=1, from_=2, term=1, entries=[entry], commit=1)
+    node.step(app)
+    (write,) = node.ready().messages
+    assert write.type == MessageType.STORAGE_APPEND
+    assert not node.has_ready()
+    net[1].storage.append(write.entries)
+    for response in write.responses:
+        if response.to == 1:
+            node.step(response)
+    (work,) = node.ready().messages
+    assert (work.type, work.entries) == (MessageType.STORAGE_APPLY, [entry])
