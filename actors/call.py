@@ -16,11 +16,13 @@ from typing import Any, Protocol
 import trio
 
 from ..errors import EtcdError, RequestTimeout
+from .traffic import MethodCounter
 
 __all__ = ["NO_METADATA", "Call", "Outlet", "Sink", "Stream", "Waiter"]
 
 Metadata = Mapping[str, "str | bytes"]
 NO_METADATA: Metadata = {}
+_UNCOUNTED = MethodCounter()  # of calls that the node makes itself
 
 
 class Sink(Protocol):
@@ -44,12 +46,29 @@ class Call:
         deadline: seconds of the node's clock after which nobody waits any more.
     """
 
-    __slots__ = ("data", "deadline", "kind", "metadata", "request", "sink", "tag", "term")
+    __slots__ = (
+        "counter",
+        "data",
+        "deadline",
+        "kind",
+        "metadata",
+        "request",
+        "sink",
+        "tag",
+        "term",
+    )
 
-    def __init__(self, sink: Sink, tag: int, metadata: Metadata = NO_METADATA) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        tag: int,
+        metadata: Metadata = NO_METADATA,
+        counter: MethodCounter = _UNCOUNTED,
+    ) -> None:
         self.sink = sink
         self.tag = tag
         self.metadata = metadata
+        self.counter = counter
         self.kind = 0
         self.request: Any = None
         self.data = b""
@@ -58,10 +77,12 @@ class Call:
 
     def answer(self, message: bytes) -> None:
         """Complete the call."""
+        self.counter.ok += 1
         self.sink.answer(self.tag, message)
 
     def refuse(self, error: EtcdError) -> None:
         """Complete the call with an error."""
+        self.counter.ended[error.status] += 1
         self.sink.refuse(self.tag, error)
 
 

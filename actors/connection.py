@@ -11,7 +11,7 @@ from __future__ import annotations
 import trio
 from google.protobuf.message import DecodeError
 
-from ..errors import EtcdError, Stopped
+from ..errors import Code, EtcdError, Stopped
 from ..rpc.grpc.events import (
     CallStarted,
     Cancelled,
@@ -30,6 +30,7 @@ from ..rpc.methods import UNARY_PATHS
 from .call import Call, Stream
 from .dispatch import Dispatcher, undecodable
 from .outbox import Outbox
+from .traffic import MethodCounter
 from .transport import Transport
 from .world import Clock
 
@@ -66,7 +67,6 @@ class GrpcConnection:
         self._transport = transport
         self._outbox = settings.outbox
         self._dispatcher = settings.dispatcher
-        self._unary = settings.dispatcher.unary
         self._grpc = GrpcServer(
             is_unary=UNARY_PATHS,
             limits=settings.limits,
@@ -75,6 +75,8 @@ class GrpcConnection:
             keepalive=KeepaliveEnforcer(settings.ping_interval_seconds_min),
         )
         self._streams: dict[int, Stream] = {}
+        self._counters: dict[int, MethodCounter] = {}
+        self._traffic = settings.dispatcher.traffic
         self._scopes: dict[int, trio.CancelScope] = {}
         self._unsent: memoryview | None = None
         self._writer_wanted = trio.Event()
@@ -120,6 +122,7 @@ class GrpcConnection:
     async def _read(self, data: bytes) -> None:
         grpc = self._grpc
         while data:
+            self._traffic.received_bytes += len(data)
             for event in grpc.receive(data):
                 if type(event) is Request:
                     self._request(event)
@@ -135,27 +138,19 @@ class GrpcConnection:
 
     def _request(self, event: Request) -> None:
         stream_id, head, message = event
-        handler = self._unary.get(head.path)
-        call = Call(self, stream_id, head.metadata)
-        if handler is None:
-            self._dispatcher.call(head.path, message, call)
-            return
-        try:
-            scope = handler(message, call)
-        except EtcdError as error:
-            call.refuse(error)
-        except DecodeError:
-            call.refuse(undecodable())
-        else:
-            if scope is not None:
-                self._scopes[stream_id] = scope
+        scope = self._dispatcher.call(head.path, message, Call(self, stream_id, head.metadata))
+        if scope is not None:
+            self._scopes[stream_id] = scope
 
     def _event(self, event: ServerEvent) -> None:
         if type(event) is Message:
             self._message(event)
         elif type(event) is CallStarted:
-            outlet = _StreamOutlet(self, self._grpc, event.stream_id)
-            stream = self._dispatcher.open(event.head.path, outlet)
+            path = event.head.path
+            counter = self._traffic.counter(path)
+            outlet = _StreamOutlet(self, self._grpc, event.stream_id, counter)
+            self._counters[event.stream_id] = counter
+            stream = self._dispatcher.open(path, outlet)
             if stream is not None:
                 self._streams[event.stream_id] = stream
         elif type(event) is HalfClosed:
@@ -177,6 +172,7 @@ class GrpcConnection:
         stream = self._streams.get(event.stream_id)
         if stream is None:
             return
+        self._counters[event.stream_id].received += 1
         try:
             stream.message(event.data)
         except EtcdError as error:
@@ -189,6 +185,7 @@ class GrpcConnection:
     def _cancelled(self, stream_id: int) -> None:
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
+            self._counters.pop(stream_id).ended[Code.CANCELED] += 1
             stream.cancelled()
         scope = self._scopes.pop(stream_id, None)
         if scope is not None:
@@ -197,9 +194,14 @@ class GrpcConnection:
     def finished(self, stream_id: int, error: EtcdError | None) -> None:
         """A stream ends with a status."""
         self._streams.pop(stream_id, None)
+        counter = self._counters.pop(stream_id, None)
+        if counter is None:
+            return
         if error is None:
+            counter.ok += 1
             self._grpc.finish(stream_id)
         else:
+            counter.ended[error.status] += 1
             self._grpc.finish(stream_id, error.status, error.message)
         self.touch()
 
@@ -213,6 +215,7 @@ class GrpcConnection:
         data = self._grpc.data_to_send()
         if not data:
             return
+        self._traffic.sent_bytes += len(data)
         try:
             sent = self._transport.write_nowait(data)
         except OSError:
@@ -286,14 +289,22 @@ class GrpcConnection:
 class _StreamOutlet:
     """The `Outlet` of one gRPC stream."""
 
-    __slots__ = ("_connection", "_grpc", "_stream_id")
+    __slots__ = ("_connection", "_counter", "_grpc", "_stream_id")
 
-    def __init__(self, connection: GrpcConnection, grpc: GrpcServer, stream_id: int) -> None:
+    def __init__(
+        self,
+        connection: GrpcConnection,
+        grpc: GrpcServer,
+        stream_id: int,
+        counter: MethodCounter,
+    ) -> None:
+        self._counter = counter
         self._connection = connection
         self._grpc = grpc
         self._stream_id = stream_id
 
     def send(self, message: bytes) -> None:
+        self._counter.sent += 1
         self._grpc.send_message(self._stream_id, message)
         self._connection.touch()
 

@@ -24,6 +24,7 @@ from .services.lease import LeaseService
 from .services.lock import LockService
 from .services.maintenance import MaintenanceService
 from .services.watch import WatchCall
+from .traffic import Traffic
 
 __all__ = ["Dispatcher", "StreamOpener", "UnaryHandler"]
 
@@ -76,10 +77,13 @@ class Dispatcher:
             "/v3electionpb.Election/Observe": election.observe,
             "/grpc.health.v1.Health/Watch": health.watch,
         }
-        self.calls_started: dict[str, int] = dict.fromkeys((*self.unary, *self.streams), 0)
+        self.traffic = Traffic()
 
     def call(self, path: str, message: bytes, call: Call) -> trio.CancelScope | None:
         """Hand a unary call to its service; it is answered or refused through its sink."""
+        counter = call.counter = self.traffic.counter(path)
+        counter.started += 1
+        counter.received += 1
         handler = self.unary.get(path)
         if handler is None:
             call.refuse(unimplemented(path))
@@ -94,6 +98,7 @@ class Dispatcher:
 
     def open(self, path: str, out: Outlet) -> Stream | None:
         """Begin a streaming call; None if there is no such RPC (the outlet is told)."""
+        self.traffic.counter(path).started += 1
         opener = self.streams.get(path)
         if opener is None:
             out.finish(unimplemented(path))

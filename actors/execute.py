@@ -22,6 +22,7 @@ from ..raft.types import ConfChange, ConfChangeType
 from . import proposals
 from .answers import Header, delete_response, put_response, txn_response
 from .membership import Member, Membership
+from .metrics import Metrics
 from .world import Clock
 
 __all__ = ["Executor"]
@@ -42,7 +43,9 @@ class Executor:
         membership: Membership,
         header: Header,
         clock: Clock,
+        metrics: Metrics,
     ) -> None:
+        self.metrics = metrics
         self.store = store
         self.lessor = lessor
         self.alarms = alarms
@@ -96,14 +99,17 @@ class Executor:
     # --- keys -----------------------------------------------------------------------------------
 
     def _put(self, request: Any) -> bytes:
+        self.metrics.puts += 1
         result = self.store.put(request)
         return put_response(self.header.framed(result.revision), result)
 
     def _delete_range(self, request: Any) -> bytes:
+        self.metrics.deletes += 1
         result = self.store.delete_range(request)
         return delete_response(self.header.framed(result.revision), result)
 
     def _txn(self, request: Any) -> bytes:
+        self.metrics.txns += 1
         result = self.store.txn(request)
         return txn_response(self.header.framed(result.revision), result)
 

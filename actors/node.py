@@ -48,6 +48,8 @@ from .listener import bind
 from .local_client import LocalClient
 from .log import Log
 from .membership import Member, Membership, cluster_id, member_id
+from .metrics import Metrics
+from .observe import Observer
 from .outbox import Outbox
 from .pages import Pages
 from .proposer import REQUEST_SECONDS_BASE, Proposer
@@ -116,7 +118,11 @@ class Node:
             random=world.random.random,
             progress_interval_seconds=config.watch_progress_notify_interval,
         )
-        self.executor = Executor(store, lessor, alarms, membership, self.header, world.clock)
+        metrics = Metrics()
+        lessor.on_grant = metrics.lease_ttl.observe
+        self.executor = Executor(
+            store, lessor, alarms, membership, self.header, world.clock, metrics
+        )
         self.peer = self._make_peer(mine)
         ids = proposals.request_ids(raft_log.member_id, int(world.clock.wall() * 1000))
         proposer = Proposer(
@@ -153,6 +159,7 @@ class Node:
         self.dispatcher = Dispatcher(self.context)
         pages = Pages(self.context, self.dispatcher, self.metrics)
         self.clients = ClientListener(self.context, self.dispatcher, self.outbox, pages, self.bound)
+        self.observer = Observer(self, self.executor.metrics)
         self.local = LocalClient(self.dispatcher, self.outbox)
         self.supervisor = Supervisor("node", self._actors(), random=world.random)
 
@@ -321,8 +328,8 @@ class Node:
         await self._leading.wait()
 
     def metrics(self) -> bytes:
-        """The metrics page."""
-        return b""
+        """The metrics page, as Prometheus reads it."""
+        return self.observer.page()
 
     def close(self) -> None:
         """Close what is open; after the actors have stopped."""

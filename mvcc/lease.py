@@ -89,7 +89,7 @@ class Lessor:
         self._checkpoint_interval = checkpoint_interval_seconds
         self._persist_checkpoints = persist_checkpoints
         self._revokes_per_second = revokes_per_second
-        self._on_grant = on_grant
+        self.on_grant = on_grant
         self._granted = self._revoked = self._renewed = self._expired = 0
         self.restore(backend)
 
@@ -125,7 +125,7 @@ class Lessor:
             self._expiries.push(lease.expiry, lease)
             self._plan_checkpoint(lease, now)
         self._granted += 1
-        self._on_grant(lease.ttl)
+        self.on_grant(lease.ttl)
         return lease.ttl
 
     def revoke(self, lease_id: int) -> list[bytes]:
