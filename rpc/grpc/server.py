@@ -183,8 +183,9 @@ class GrpcServer(Session):
             block = trailers_only_block(code, text, http_status)
             self.connection.send_headers(stream_id, block, end_stream=True)
             return
-        stream = self._streams[stream_id]
-        stream.call = Call(Deframer(self._message_bytes_max, head.encoding))
+        stream = self._streams.get(stream_id)
+        if stream is not None:  # else its reset came in the same buffer, and is the next event
+            stream.call = Call(Deframer(self._message_bytes_max, head.encoding))
         out.append(CallStarted(stream_id, head))
         if end_stream:
             out.append(HalfClosed(stream_id))
