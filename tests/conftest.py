@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -104,15 +105,15 @@ def _wait_ready(server: Server, offset: int) -> str:
     raise AssertionError(f"{server.name} did not get ready:\n{server.log()}")
 
 
-@pytest.fixture
-def launch_triode(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start a daemon: `launch_triode("--flag", "value", data_dir=..., backend="sqlite")`."""
+@contextmanager
+def triode_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
+    """A function that starts daemons; they are ended with the block."""
     started: list[Server] = []
 
     def launch(
         *arguments: str, data_dir: Path | None = None, backend: str = "sqlite", port: int = 0
     ) -> Server:
-        where = data_dir or tmp_path / f"triode-{len(started)}"
+        where = data_dir or folder / f"triode-{len(started)}"
         words = [sys.executable, "-m", "triode", "--data-dir", str(where), "--backend", backend]
         words += ["--listen-client-urls", f"http://127.0.0.1:{port}", *arguments]
         log_path = where.with_name(where.name + ".log")
@@ -122,21 +123,24 @@ def launch_triode(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.port = json.loads(_wait_ready(server, offset))["ports"][0]
         return server
 
-    yield launch
-    for server in started:
-        server.kill()
+    try:
+        yield launch
+    finally:
+        for server in started:
+            server.kill()
 
 
-@pytest.fixture
-def launch_etcd(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start the real etcd (3.5.1) on free ports."""
+@contextmanager
+def etcd_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
+    """A function that starts the real etcd (3.5.1) on free ports."""
     if shutil.which(str(BIN / "etcd")) is None:
         pytest.skip("the real etcd is not installed")
     started: list[Server] = []
 
-    def launch(*arguments: str, data_dir: Path | None = None) -> Server:
-        where = data_dir or tmp_path / f"etcd-{len(started)}"
+    def launch(*arguments: str, data_dir: Path | None = None, peer_port: int = 0) -> Server:
+        where = data_dir or folder / f"etcd-{len(started)}"
         client, peer = free_ports(2)
+        peer = peer_port or peer
         words = [str(BIN / "etcd"), "--data-dir", str(where), "--log-outputs", "stderr"]
         words += ["--listen-client-urls", f"http://127.0.0.1:{client}"]
         words += ["--advertise-client-urls", f"http://127.0.0.1:{client}"]
@@ -151,6 +155,38 @@ def launch_etcd(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.port = client
         return server
 
-    yield launch
-    for server in started:
-        server.kill()
+    try:
+        yield launch
+    finally:
+        for server in started:
+            server.kill()
+
+
+@pytest.fixture
+def launch_triode(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a daemon: `launch_triode("--flag", "value", data_dir=..., backend="sqlite")`."""
+    with triode_launcher(tmp_path) as launch:
+        yield launch
+
+
+@pytest.fixture
+def launch_etcd(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start the real etcd (3.5.1) on free ports."""
+    with etcd_launcher(tmp_path) as launch:
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def launch_triode_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., Server]]:
+    """As `launch_triode`, for servers that all tests of a module share."""
+    with triode_launcher(tmp_path_factory.mktemp("triode")) as launch:
+        yield launch
+
+
+@pytest.fixture(scope="module")
+def launch_etcd_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """As `launch_etcd`, for servers that all tests of a module share."""
+    with etcd_launcher(tmp_path_factory.mktemp("etcd")) as launch:
+        yield launch
