@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from triode.backends.buffer import Backend
 from triode.backends.contract import EngineOptions
 from triode.backends.memory import MemoryEngine
+from triode.backends.sqlite import SqliteEngine
 from triode.errors import Code, EtcdError
 from triode.mvcc import checks
 from triode.mvcc.lease import Lessor
@@ -128,23 +130,30 @@ class Api:
     }
 
 
-def new_backend() -> Backend:
+def memory_backend() -> Backend:
     return Backend(MemoryEngine.open(None, EngineOptions()))
 
 
 @pytest.fixture
 def backend() -> Iterator[Backend]:
-    made = new_backend()
+    made = memory_backend()
     yield made
     made.close()
 
 
-@pytest.fixture
-def api(backend: Backend) -> Api:
-    return Api(backend)
-
-
 @pytest.fixture(scope="session")
 def make_api() -> Callable[..., Api]:
-    """For tests that need several, or a fresh one per example."""
-    return lambda **options: Api(new_backend(), **options)
+    """For tests that need several, or a fresh one per example; options go to the store."""
+    return lambda **options: Api(memory_backend(), **options)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def engine_api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Api]:
+    """An API over each of the engines."""
+    if request.param == "memory":
+        backend = memory_backend()
+    else:
+        backend = Backend(SqliteEngine.open(tmp_path / "db", EngineOptions()))
+    api = Api(backend)
+    yield api
+    api.backend.close()

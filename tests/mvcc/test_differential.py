@@ -21,7 +21,7 @@ KEYS = [b"a", b"a\x00", b"b", b"ba", b"bb", b"c", b"\x00", b"\xff", b"key/1", b"
 ENDS = [b"", b"", b"\x00", b"b", b"bb", b"c", b"key0", b"\xff\xff", b"a"]
 VALUES = [b"", b"1", b"2", b"value", b"x" * 300]
 LEASES = [11, 12, 13]
-METHODS = {
+METHODS: dict[type, tuple[str, Any]] = {
     pb.RangeRequest: ("KV/Range", pb.RangeResponse),
     pb.PutRequest: ("KV/Put", pb.PutResponse),
     pb.DeleteRangeRequest: ("KV/DeleteRange", pb.DeleteRangeResponse),
@@ -60,7 +60,7 @@ class Etcd:
 def etcd(tmp_path: Path) -> Iterator[Etcd]:
     program = Path(sys.executable).with_name("etcd")
     client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    command = [program, "--data-dir", tmp_path / "data", "--log-level", "error"]
+    command: list[str | Path] = [program, "--data-dir", tmp_path / "data", "--log-level", "error"]
     command += [
         "--unsafe-no-fsync",
         "--listen-client-urls",
@@ -194,7 +194,7 @@ def plain(answer: Any) -> Any:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_random_history_is_answered_and_hashed_as_by_etcd(
     etcd: Etcd, make_api: Callable[..., Any], seed: int
-):
+) -> None:
     api = make_api()
     histories = Histories(seed)
     for number in range(1500):

@@ -445,7 +445,7 @@ class Machine(RuleBasedStateMachine):
                 assert shown_prev == before
 
 
-def test_store_agrees_with_the_model(make_api: Callable[..., Any]):
+def test_store_agrees_with_the_model(make_api: Callable[..., Any]) -> None:
     machine = type("BoundMachine", (Machine,), {"make_api": staticmethod(make_api)})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=120, stateful_step_count=40, deadline=None)
@@ -453,7 +453,7 @@ def test_store_agrees_with_the_model(make_api: Callable[..., Any]):
 
 
 @pytest.mark.long
-def test_store_agrees_with_the_model_for_long(make_api: Callable[..., Any]):
+def test_store_agrees_with_the_model_for_long(make_api: Callable[..., Any]) -> None:
     machine = type("BoundMachine", (Machine,), {"make_api": staticmethod(make_api)})
     run_state_machine_as_test(
         machine, settings=settings(max_examples=5000, stateful_step_count=80, deadline=None)
