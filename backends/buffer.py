@@ -15,7 +15,6 @@ on serving reads, and committing again is sound.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
@@ -47,22 +46,25 @@ class Backend:
         self._start_batch()
 
     def _start_batch(self) -> None:
-        self._writes: defaultdict[str, dict[bytes, bytes | None]] = defaultdict(dict)
-        self._batch = Batch(self._writes)
+        self._batch = Batch()
+        self._writes = self._batch.writes
         self._dropped = self._batch.dropped
         self._orders: dict[str, list[bytes]] = {}
 
     def put(self, bucket: str, key: bytes, value: bytes) -> None:
         """Set `key`; reads through this object see it at once."""
-        self._writes[bucket][key] = value
+        try:
+            self._writes[bucket][key] = value
+        except KeyError:
+            self._writes[bucket] = {key: value}
 
     def delete(self, bucket: str, key: bytes) -> None:
         """Remove `key`, whether or not it is there."""
-        self._writes[bucket][key] = None
+        self._writes.setdefault(bucket, {})[key] = None
 
     def create_bucket(self, bucket: str) -> None:
         """Make sure that `bucket` exists, empty if nothing is written to it."""
-        self._writes[bucket]  # the defaultdict makes the entry
+        self._writes.setdefault(bucket, {})
 
     def drop_bucket(self, bucket: str) -> None:
         """Remove `bucket` and all its keys, buffered ones too."""

