@@ -305,6 +305,7 @@ def test_client_unary(line: Line, size: int) -> None:
     assert isinstance(headers, Headers)
     assert metadata.items() <= headers.metadata.items()
     assert message == Message(call, body)
+    assert isinstance(end, Finished)
     assert (end.code, end.text) == (Code.OK, "")
     assert metadata.items() <= end.metadata.items()
     assert line.client.open_calls == 0
