@@ -6,6 +6,8 @@ that could not be proposed now is reported again by the lessor, so nothing is ke
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import trio
 
 from ..errors import EtcdError
@@ -18,7 +20,7 @@ from .log import Log
 from .proposer import Proposer
 from .world import Clock
 
-__all__ = ["Reaper"]
+__all__ = ["Reaper", "checkpoint_request"]
 
 CHECK_SECONDS = 0.5
 log = Log("triode.lease")
@@ -43,16 +45,20 @@ class Reaper(Actor[None]):
             try:
                 for lease in self._lessor.expired(now):
                     self._propose(proposals.LEASE_REVOKE, LeaseRevokeRequest(ID=lease))
-                due = self._lessor.checkpoints(now)
-                if due:
-                    points = [LeaseCheckpoint(ID=i, remaining_TTL=ttl) for i, ttl in due]
-                    request = LeaseCheckpointRequest(checkpoints=points)
-                    self._propose(proposals.LEASE_CHECKPOINT, request)
+                while due := self._lessor.checkpoints(now):
+                    self._propose(proposals.LEASE_CHECKPOINT, checkpoint_request(due))
             except EtcdError as error:
                 log.warning("cannot propose what leases need", error=error.message)
 
     def _propose(self, kind: int, request: LeaseRevokeRequest | LeaseCheckpointRequest) -> None:
         self._proposer.propose(Call(_NOBODY, 0), kind, request, request.SerializeToString())
+
+
+def checkpoint_request(points: Iterable[tuple[int, int]]) -> LeaseCheckpointRequest:
+    """Replicates (lease, remaining seconds); 0 clears a checkpoint."""
+    return LeaseCheckpointRequest(
+        checkpoints=[LeaseCheckpoint(ID=lease, remaining_TTL=ttl) for lease, ttl in points]
+    )
 
 
 class _Nobody:

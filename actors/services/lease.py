@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ...errors import LeaseTTLTooLarge
+from collections.abc import Callable
+
+from ...errors import EtcdError, LeaseTTLTooLarge
 from ...mvcc.lease import TTL_SECONDS_MAX
 from ...protowire import bytes_field, int_field
 from ...rpc.pb.rpc_pb2 import (
@@ -14,6 +16,7 @@ from ...rpc.pb.rpc_pb2 import (
 from .. import proposals
 from ..call import Call, Outlet
 from ..context import NodeContext
+from ..reaper import checkpoint_request
 
 __all__ = ["KeepAliveStream", "LeaseService"]
 
@@ -83,8 +86,21 @@ class KeepAliveStream:
         self._out = out
 
     def message(self, data: bytes) -> None:
-        """Renew one lease."""
+        """Renew one lease.
+
+        If a checkpoint is in force, it is cleared by way of the log before the answer is given: the next
+        leader would otherwise start from it and end the lease too early.
+        """
         request = LeaseKeepAliveRequest.FromString(data)
+        if not self._node.lessor.needs_clearing(request.ID):
+            self._renew(request)
+            return
+        clear = checkpoint_request([(request.ID, 0)])
+        call = Call(_Then(lambda: self._renew(request), self._out.finish), 0)
+        message = clear.SerializeToString()
+        self._node.proposer.propose(call, proposals.LEASE_CHECKPOINT, clear, message)
+
+    def _renew(self, request: LeaseKeepAliveRequest) -> None:
         ttl = self._node.lessor.keep_alive(request.ID, self._node.world.clock.now())
         header = self._node.header.framed(self._node.store.revision)
         self._out.send(header + int_field(2, request.ID) + int_field(3, ttl))
@@ -98,3 +114,19 @@ class KeepAliveStream:
 
     def writable(self) -> None:
         """Answers are as many as requests: there is nothing to resume."""
+
+
+class _Then:
+    """A sink that goes on when its call is done, and ends the stream when it failed."""
+
+    def __init__(self, done: Callable[[], None], failed: Callable[[EtcdError], None]) -> None:
+        self._done = done
+        self._failed = failed
+
+    def answer(self, tag: int, message: bytes) -> None:
+        del tag, message
+        self._done()
+
+    def refuse(self, tag: int, error: EtcdError) -> None:
+        del tag
+        self._failed(error)
