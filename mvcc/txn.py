@@ -19,7 +19,14 @@ from ..errors import Compacted, FutureRev, KeyNotFound, LeaseNotFound
 from .index import KeyIndex
 from .keyvalue import lease_of, value_of
 from .ranges import RangeResult, open_end, run_range
-from .requests import Compare, PutRequest, RangeRequest, RequestOp, TxnRequest
+from .requests import (
+    Compare,
+    DeleteRangeRequest,
+    PutRequest,
+    RangeRequest,
+    RequestOp,
+    TxnRequest,
+)
 from .revision import MAIN_SHIFT
 
 if TYPE_CHECKING:
@@ -81,7 +88,7 @@ def run_txn(store: Store, request: TxnRequest, answered: bool) -> TxnResult:
     read. Raises Compacted, FutureRev, LeaseNotFound, KeyNotFound; nothing is changed then.
     """
     plan = _choose(store, request)
-    _check(store, plan)
+    _check(store, plan, [])
     responses = _execute(store, plan, answered)
     return TxnResult(store.latest, plan.succeeded, responses)
 
@@ -166,14 +173,17 @@ def _satisfies(result: int, have: int | bytes, want: int | bytes) -> bool:
 # --- check ----------------------------------------------------------------------------------------
 
 
-def _check(store: Store, plan: Plan) -> None:
+def _check(store: Store, plan: Plan, deletes: list[DeleteRangeRequest]) -> None:
+    """Check in the order of execution; `deletes` are those that will have been executed by then."""
     for kind, request in plan.steps:
         if kind == PUT:
-            _check_put(store, request)
+            _check_put(store, request, deletes)
         elif kind == RANGE:
             _check_range(store, request)
         elif kind == TXN:
-            _check(store, request)
+            _check(store, request, deletes)
+        else:
+            deletes.append(request)
 
 
 def _check_range(store: Store, request: RangeRequest) -> None:
@@ -184,14 +194,21 @@ def _check_range(store: Store, request: RangeRequest) -> None:
         raise Compacted
 
 
-def _check_put(store: Store, request: PutRequest) -> None:
+def _check_put(store: Store, request: PutRequest, deletes: list[DeleteRangeRequest]) -> None:
     if request.ignore_value or request.ignore_lease:
-        entry = store.index.keys.get(request.key)
-        if entry is None or not entry.version:
+        key = request.key
+        entry = store.index.keys.get(key)
+        if entry is None or not entry.version or any(_covers(d, key) for d in deletes):
             raise KeyNotFound
     lease = request.lease
     if lease and not store.leases.exists(lease):
         raise LeaseNotFound
+
+
+def _covers(request: DeleteRangeRequest, key: bytes) -> bool:
+    """Whether a delete takes `key`. Only an open end can get here, see `checks`; etcd would panic."""
+    end = open_end(request.range_end)
+    return request.key == key if end == b"" else request.key <= key and (end is None or key < end)
 
 
 # --- execute --------------------------------------------------------------------------------------
