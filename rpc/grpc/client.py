@@ -29,7 +29,7 @@ from ..h2.hpack_tables import Field
 from ..h2.limits import Limits
 from .framing import Deframer, MessageFault, frame
 from .metadata import Metadata, encode_metadata
-from .responses import ResponseHead, parse_response, read_status, reset_status
+from .responses import ResponseHead, parse_response, parse_status, read_status, reset_status
 from .session import Call, Session
 from .timeout import format_timeout
 
@@ -109,7 +109,13 @@ class GrpcClient(Session):
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(
-            Connection(client=True, limits=limits, parse_head=parse_response, clock=clock)
+            Connection(
+                client=True,
+                limits=limits,
+                parse_head=parse_response,
+                parse_trailers=parse_status,
+                clock=clock,
+            )
         )
         self._message_bytes_max = message_bytes_max
         self._head: tuple[Field, ...] = (
@@ -218,12 +224,12 @@ class GrpcClient(Session):
         return out
 
     def _event(self, event: Event, out: list[ClientEvent]) -> None:
-        if isinstance(event, DataReceived):
+        if type(event) is DataReceived:
             self._data(event, out)
-        elif isinstance(event, HeadersReceived):
+        elif type(event) is HeadersReceived:
             self._headers(event, out)
-        elif isinstance(event, TrailersReceived):
-            code, text, metadata = read_status(event.fields)
+        elif type(event) is TrailersReceived:
+            code, text, metadata = event.fields
             self._finish(event.stream_id, code, text, metadata, out)
         elif isinstance(event, StreamReset):
             code, text = reset_status(event.code)

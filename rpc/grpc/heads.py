@@ -128,16 +128,18 @@ class RequestParser:
         self._is_unary = is_unary if callable(is_unary) else is_unary.__contains__
         self._http = http
         self._heads_max = heads_max
+        self._timeout_at = 0
         self._heads: dict[tuple[Field, ...], RequestHead] = {}
 
     def __call__(self, fields: tuple[Field, ...]) -> RequestHead:
         """The head for a request's fields; raises StreamFault if they are malformed HTTP."""
         timeout = None
-        for at, (name, value) in enumerate(fields):
-            if name == b"grpc-timeout":
-                timeout = value
-                fields = fields[:at] + fields[at + 1 :]
-                break
+        at = self._timeout_at
+        if at >= len(fields) or fields[at][0] != b"grpc-timeout":
+            at = self._find_timeout(fields)
+        if at < len(fields):
+            timeout = fields[at][1]
+            fields = fields[:at] + fields[at + 1 :]
         head = self._heads.get(fields)
         if head is None:
             head = self._parse(fields)
@@ -151,6 +153,14 @@ class RequestParser:
         except ValueError as error:
             text = f"malformed grpc-timeout: {error}"
             return head.with_timeout(0).refused(Code.INTERNAL, text, 400)
+
+    def _find_timeout(self, fields: tuple[Field, ...]) -> int:
+        """The place of grpc-timeout, where it is looked for first the next time; else the length."""
+        for at, (name, _) in enumerate(fields):
+            if name == b"grpc-timeout":
+                self._timeout_at = at
+                return at
+        return len(fields)
 
     def _parse(self, fields: tuple[Field, ...]) -> RequestHead:
         pseudo, rest = rules.split(fields, request=True)

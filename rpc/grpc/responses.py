@@ -10,11 +10,11 @@ from types import MappingProxyType
 from ...errors import Code
 from ..h2 import fields as rules
 from ..h2.errors import ErrorCode
-from ..h2.hpack_tables import Field
+from ..h2.hpack_tables import Fields
 from .metadata import RESERVED, Metadata, decode_field
 from .status import decode_message
 
-__all__ = ["ResponseHead", "parse_response", "read_status", "reset_status"]
+__all__ = ["ResponseHead", "parse_response", "parse_status", "read_status", "reset_status"]
 
 _EMPTY: Metadata = MappingProxyType({})
 
@@ -41,7 +41,7 @@ class ResponseHead:
 
     __slots__ = ("content_length", "encoding", "fault", "fields", "metadata", "status", "whole")
 
-    def __init__(self, status: int, fields: tuple[Field, ...]) -> None:
+    def __init__(self, status: int, fields: Fields) -> None:
         self.status = status
         self.fields = fields
         self.content_length = rules.content_length(fields)
@@ -52,7 +52,7 @@ class ResponseHead:
         """Why this is no answer of a gRPC server."""
 
 
-def parse_response(fields: tuple[Field, ...]) -> ResponseHead:
+def parse_response(fields: Fields) -> ResponseHead:
     """`HeadParser` of a client's connection; raises StreamFault for malformed HTTP."""
     pseudo, rest = rules.split(fields, request=False)
     head = ResponseHead(int(pseudo[b":status"]), rest)
@@ -74,7 +74,7 @@ def parse_response(fields: tuple[Field, ...]) -> ResponseHead:
     return head
 
 
-def read_metadata(fields: tuple[Field, ...]) -> Metadata:
+def read_metadata(fields: Fields) -> Metadata:
     """First value of each name; a field that is not valid is left out."""
     values: dict[str, str | bytes] = {}
     for name, value in fields:
@@ -86,8 +86,17 @@ def read_metadata(fields: tuple[Field, ...]) -> Metadata:
     return MappingProxyType(values) if values else _EMPTY
 
 
-def read_status(fields: tuple[Field, ...]) -> tuple[int, str, Metadata]:
-    """(code, text, metadata) of trailers; an absent or wrong code is UNKNOWN."""
+Status = tuple[int, str, Metadata]
+"""(code, text, metadata) at the end of a call."""
+
+
+def parse_status(fields: Fields) -> Status:
+    """`parse_trailers` of a client's connection."""
+    return read_status(rules.parse_trailers(fields))
+
+
+def read_status(fields: Fields) -> Status:
+    """The status in trailers; an absent or wrong code is UNKNOWN."""
     code: int = Code.UNKNOWN
     text = "server closed the stream without sending a grpc-status"
     for name, value in fields:

@@ -20,7 +20,7 @@ from typing import Any
 from . import control, messages
 from .errors import ConnectionFault, ErrorCode, StreamFault
 from .events import ConnectionEnded, Event, RequestReceived
-from .fields import parse_plain
+from .fields import parse_plain, parse_trailers
 from .floods import NuisanceBudget
 from .frames import (
     CONTINUATION,
@@ -39,7 +39,7 @@ from .frames import (
     settings,
 )
 from .hpack_decoder import HpackDecoder
-from .hpack_tables import Field
+from .hpack_tables import Fields
 from .limits import Limits
 from .sending import Outbox
 from .settings import PeerSettings, announced
@@ -48,7 +48,7 @@ from .windows import ReceiveWindows
 
 __all__ = ["Connection", "HeadParser"]
 
-HeadParser = Callable[[tuple[Field, ...]], Any]
+HeadParser = Callable[[Fields], Any]
 """Turns the fields of a peer's first header block into a head: any object with `whole` (bool: deliver
 the body in one piece) and `content_length` (int or None). It raises StreamFault for malformed fields. It
 must be a pure function, since its results are remembered."""
@@ -63,6 +63,8 @@ class Connection:
         client: our role.
         limits: what we allow the peer.
         parse_head: see `HeadParser`; the default gives `PlainHead`.
+        parse_trailers: turns the fields of trailers into what `TrailersReceived` carries; the default
+            checks them and leaves them as they are.
         clock: monotonic seconds, for flood limits that recover; None: they recover by useful work only.
     """
 
@@ -72,6 +74,7 @@ class Connection:
         client: bool = False,
         limits: Limits | None = None,
         parse_head: HeadParser | None = None,
+        parse_trailers: Callable[[Fields], Any] = parse_trailers,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.client = client
@@ -79,6 +82,7 @@ class Connection:
         self.parse_head: HeadParser = parse_head or (
             lambda fields: parse_plain(fields, request=not client)
         )
+        self.parse_trailers = parse_trailers
         self.streams: dict[int, Stream] = {}
         self.resets = RecentResets()
         self.outbox = Outbox(limits, self.streams, self.resets, client=client)
@@ -110,6 +114,7 @@ class Connection:
         """A header block that goes on in CONTINUATION frames."""
         self.memo: dict[bytes, Any] = {}
         """Header block -> head, for blocks that left the HPACK table as it was; valid for that table."""
+        self.trailers_memo: dict[bytes, Any] = {}
         self._tail = bytearray()
         self._need_bytes = 0
         self._preface_due = not client

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .errors import ErrorCode
-from .hpack_tables import Field
 
 __all__ = [
     "BodyTooLarge",
@@ -57,10 +56,10 @@ class DataReceived(NamedTuple):
 
 
 class TrailersReceived(NamedTuple):
-    """Trailing fields; they end the peer's side of the stream."""
+    """Trailing fields, as `parse_trailers` left them; they end the peer's side of the stream."""
 
     stream_id: int
-    fields: tuple[Field, ...]
+    fields: Any
 
 
 class StreamReset(NamedTuple):

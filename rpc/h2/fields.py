@@ -10,9 +10,9 @@ import re
 import attrs
 
 from .errors import ErrorCode, StreamFault
-from .hpack_tables import Field
+from .hpack_tables import Fields
 
-__all__ = ["PlainHead", "content_length", "parse_plain", "split", "trailers"]
+__all__ = ["PlainHead", "content_length", "parse_plain", "parse_trailers", "split"]
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _BAD_VALUE = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$").search
@@ -27,9 +27,7 @@ def malformed(text: str) -> StreamFault:
     return StreamFault(ErrorCode.PROTOCOL_ERROR, text)
 
 
-def split(
-    fields: tuple[Field, ...], *, request: bool
-) -> tuple[dict[bytes, bytes], tuple[Field, ...]]:
+def split(fields: Fields, *, request: bool) -> tuple[dict[bytes, bytes], Fields]:
     """Part the pseudo-header fields from the rest; raises StreamFault if the list is malformed."""
     allowed = _REQUEST if request else _RESPONSE
     pseudo: dict[bytes, bytes] = {}
@@ -52,7 +50,7 @@ def split(
     return pseudo, rest
 
 
-def _check(fields: tuple[Field, ...]) -> None:
+def _check(fields: Fields) -> None:
     for name, value in fields:
         if not _NAME(name):
             raise malformed("a field name is empty, in upper case, or a misplaced pseudo-header")
@@ -62,13 +60,13 @@ def _check(fields: tuple[Field, ...]) -> None:
             raise malformed("bad field value")
 
 
-def trailers(fields: tuple[Field, ...]) -> tuple[Field, ...]:
-    """Check a trailer section: no pseudo-header fields at all."""
+def parse_trailers(fields: Fields) -> Fields:
+    """The default `parse_trailers` of a connection: no pseudo-header fields at all are allowed."""
     _check(fields)
     return fields
 
 
-def content_length(fields: tuple[Field, ...]) -> int | None:
+def content_length(fields: Fields) -> int | None:
     """The declared body length in bytes; raises StreamFault for nonsense or contradiction."""
     values = {value for name, value in fields if name == b"content-length"}
     if not values:
@@ -84,7 +82,7 @@ class PlainHead:
     """A header list as it came, for users that want HTTP and not gRPC."""
 
     pseudo: dict[bytes, bytes]
-    fields: tuple[Field, ...]
+    fields: Fields
     content_length: int | None
     whole: bool = False
 
@@ -94,7 +92,7 @@ class PlainHead:
         return int(self.pseudo.get(b":status", b"0"))
 
 
-def parse_plain(fields: tuple[Field, ...], *, request: bool) -> PlainHead:
+def parse_plain(fields: Fields, *, request: bool) -> PlainHead:
     """The default `parse_head` of a connection."""
     pseudo, rest = split(fields, request=request)
     return PlainHead(pseudo, rest, content_length(rest))

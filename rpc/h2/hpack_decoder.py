@@ -114,29 +114,22 @@ class HpackDecoder:
         size = len(name) + len(value) + ENTRY_OVERHEAD_BYTES
         self.widest = max(self.widest, size)
         if byte >= 0x40:
-            self._insert(field, size)
+            # Section 4.4: make room first; a field larger than the whole table just empties it.
+            self.generation += 1
+            if self._used + size > self._capacity:
+                self._evict(self._capacity - size)
+            if size <= self._capacity:
+                self._table.append(field)
+                self._sizes.append(size)
+                self._used += size
         return at
-
-    def _insert(self, field: Field, size: int) -> None:
-        """Section 4.4: make room first; a field larger than the table just empties it."""
-        self.generation += 1
-        room = self._capacity - size
-        if self._used > room:
-            self._evict(room)
-        if room >= 0:
-            self._table.append(field)
-            self._sizes.append(size)
-            self._used += size
 
     def _evict(self, room: int) -> None:
         """Drop the oldest entries until no more than `room` bytes are used."""
-        sizes = self._sizes
-        drop, used = 0, self._used
-        while drop < len(sizes) and used > room:
-            used -= sizes[drop]
-            drop += 1
-        del self._table[:drop], sizes[:drop]
-        self._used = used
+        table, sizes = self._table, self._sizes
+        while sizes and self._used > room:
+            self._used -= sizes.pop(0)
+            del table[0]
 
     def _resize(self, block: bytes, at: int, byte: int, *, first: bool) -> int:
         """Section 4.2: a table size update, allowed only ahead of the block's fields."""

@@ -6,10 +6,11 @@ on where the shorter one stopped. So the 257 lengths say everything, and the cod
 
 from __future__ import annotations
 
-__all__ = ["EOS", "HUFFMAN", "STATIC", "STATIC_FIELD", "STATIC_NAME", "Field"]
+__all__ = ["EOS", "HUFFMAN", "STATIC", "STATIC_FIELD", "STATIC_NAME", "Field", "Fields"]
 
 Field = tuple[bytes, bytes]
 """A header field: (lower case name, value)."""
+Fields = tuple[Field, ...]
 
 _STATIC_ROWS: tuple[Field, ...] = (
     (b":authority", b""),

@@ -15,7 +15,7 @@ __all__ = ["decode", "encode"]
 
 # The tree, flattened: _TREE[2 * node + bit] is a child node, or ~symbol for a leaf.
 _TREE: list[int] = [0, 0]
-# Nodes reached by at most seven one-bits from the root: the only places where a string may stop.
+# States (node << 8) at most seven one-bits from the root: the only places where a string may stop.
 _MAY_STOP: set[int] = {0}
 
 
@@ -32,7 +32,7 @@ def _plant() -> None:
     node = 0
     for _ in range(7):
         node = _TREE[2 * node + 1]
-        _MAY_STOP.add(node)
+        _MAY_STOP.add(node << 8)
 
 
 _plant()
@@ -57,17 +57,19 @@ def _step(key: int) -> tuple[int, bytes]:
 def decode(data: bytes) -> bytes:
     """Decode; raises ConnectionFault (COMPRESSION_ERROR) for EOS or wrong padding."""
     steps = _STEPS
-    state = 0
-    out = []
-    for byte in data:
-        step = steps.get(state | byte)
-        if step is None:
-            step = _step(state | byte)
-        state, done = step
-        out.append(done)
-    if state >> 8 not in _MAY_STOP:
-        raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "wrong padding of a Huffman string")
-    return b"".join(out)
+    while True:
+        state = 0
+        out = []
+        try:
+            for byte in data:
+                state, done = steps[state | byte]
+                out.append(done)
+        except KeyError:
+            _step(state | byte)  # a step nobody has taken yet: learn it and start again
+            continue
+        if state not in _MAY_STOP:
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "wrong padding of a Huffman string")
+        return b"".join(out)
 
 
 def encode(data: bytes) -> bytes:

@@ -7,11 +7,11 @@ is shared by the whole connection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from . import fields as rules
 from .errors import ConnectionFault, ErrorCode, StreamFault
 from .events import (
     BodyTooLarge,
@@ -24,7 +24,7 @@ from .events import (
 )
 from .frames import END_HEADERS, END_STREAM, PADDED, PRIORITY_FLAG, rst_stream
 from .hpack_decoder import list_size
-from .hpack_tables import Field
+from .hpack_tables import Fields
 from .streams import AWAITED, Stream
 
 if TYPE_CHECKING:
@@ -87,31 +87,34 @@ def _bound(conn: Connection, block: OpenBlock) -> None:
         raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header block is too large")
 
 
-def _decode(conn: Connection, block: bytes) -> tuple[Field, ...]:
+def _decode(conn: Connection, block: bytes) -> Fields:
     """Decode, keep the memo true, and hold the list against its limit."""
     decoder = conn.decoder
     generation = decoder.generation
     fields = decoder.decode(block)
-    if decoder.generation != generation and conn.memo:
+    if decoder.generation != generation:
         conn.memo.clear()
+        conn.trailers_memo.clear()
     bytes_max = conn.limits.header_list_bytes_max
     if len(fields) * decoder.widest > bytes_max and list_size(fields) > bytes_max:
         raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "header list is too large")
     return fields
 
 
-def _head(conn: Connection, block: bytes) -> Any:
-    """The head that a peer's first block means; remembered where that stays true."""
-    head = conn.memo.get(block)
-    if head is None:
+def _parsed(
+    conn: Connection, block: bytes, memo: dict[bytes, Any], parse: Callable[[Fields], Any]
+) -> Any:
+    """What a block means to `parse`; remembered in `memo` where that stays true."""
+    known = memo.get(block)
+    if known is None:
         generation = conn.decoder.generation
-        head = conn.parse_head(_decode(conn, block))
+        known = parse(_decode(conn, block))
         limits = conn.limits
         if conn.decoder.generation == generation and len(block) <= limits.memo_block_bytes_max:
-            if len(conn.memo) >= limits.memo_blocks_max:
-                conn.memo.clear()
-            conn.memo[block] = head
-    return head
+            if len(memo) >= limits.memo_blocks_max:
+                memo.clear()
+            memo[block] = known
+    return known
 
 
 def _block(
@@ -134,7 +137,7 @@ def _request(
     conn: Connection, stream_id: int, block: bytes, end_stream: bool, events: list[Event]
 ) -> None:
     conn.peer_stream_max = stream_id
-    head = _head(conn, block)
+    head = _parsed(conn, block, conn.memo, conn.parse_head)
     if stream_id > conn.accept_max:
         return
     if len(conn.streams) >= conn.streams_max:
@@ -153,7 +156,7 @@ def _request(
 def _response(
     conn: Connection, stream: Stream, block: bytes, end_stream: bool, events: list[Event]
 ) -> None:
-    head = _head(conn, block)
+    head = _parsed(conn, block, conn.memo, conn.parse_head)
     if 100 <= head.status < 200:
         if end_stream:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "an interim response ends the stream")
@@ -168,17 +171,16 @@ def _response(
 def _trailers(
     conn: Connection, stream: Stream, block: bytes, end_stream: bool, events: list[Event]
 ) -> None:
-    fields = _decode(conn, block)
+    parsed = _parsed(conn, block, conn.trailers_memo, conn.parse_trailers)
     if stream.remote_closed:
         raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
     if not end_stream:
         raise StreamFault(ErrorCode.PROTOCOL_ERROR, "trailers without END_STREAM")
-    fields = rules.trailers(fields)
     _check_length(stream)
     if stream.head.whole:
         _finish_whole(conn, stream, events)
     else:
-        events.append(TrailersReceived(stream.id, fields))
+        events.append(TrailersReceived(stream.id, parsed))
     close_remote(conn, stream)
 
 
