@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -43,15 +44,15 @@ class Server:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def ctl(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    def ctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the real etcdctl against it."""
-        return subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             [str(BIN / "etcdctl"), "--endpoints", self.address, *arguments],
             capture_output=True,
             text=True,
             timeout=60,
             env={**os.environ, "ETCDCTL_API": "3"},
-            **options,  # type: ignore[call-overload]
+            **options,
         )
 
     def kill(self) -> None:
@@ -140,13 +141,13 @@ def etcd_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
     def launch(*arguments: str, data_dir: Path | None = None, peer_port: int = 0) -> Server:
         where = data_dir or folder / f"etcd-{len(started)}"
         client, peer = free_ports(2)
-        peer = peer_port or peer
+        advertised = peer_port or peer
         words = [str(BIN / "etcd"), "--data-dir", str(where), "--log-outputs", "stderr"]
         words += ["--listen-client-urls", f"http://127.0.0.1:{client}"]
         words += ["--advertise-client-urls", f"http://127.0.0.1:{client}"]
         words += ["--listen-peer-urls", f"http://127.0.0.1:{peer}"]
-        words += ["--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"]
-        words += ["--initial-cluster", f"default=http://127.0.0.1:{peer}", *arguments]
+        words += ["--initial-advertise-peer-urls", f"http://127.0.0.1:{advertised}"]
+        words += ["--initial-cluster", f"default=http://127.0.0.1:{advertised}", *arguments]
         log_path = where.with_name(where.name + ".log")
         offset = log_path.stat().st_size if log_path.exists() else 0
         server = _launch("etcd", words, where)

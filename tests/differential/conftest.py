@@ -204,7 +204,9 @@ class History:
     def range(self, *, ties: bool = True) -> Any:
         """Without `ties`, only in orders in which no two keys are equal."""
         chance = self.random.random
-        request = rpc_pb2.RangeRequest(key=self.key(), range_end=self.end(), revision=self.past())
+        request: Any = rpc_pb2.RangeRequest(
+            key=self.key(), range_end=self.end(), revision=self.past()
+        )
         if chance() < 0.3:
             request.limit = self.random.randint(-1, 6)
         if chance() < 0.4:
@@ -291,7 +293,7 @@ class History:
             )
         ]
         for _ in range(12):
-            request = rpc_pb2.WatchCreateRequest(
+            request: Any = rpc_pb2.WatchCreateRequest(
                 key=self.random.choice(KEYS),
                 range_end=self.end(),
                 start_revision=self.random.randint(first, self.revision),
