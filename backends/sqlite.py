@@ -2,9 +2,10 @@
 
 **Tables.** A bucket is ``CREATE TABLE "name" (k BLOB PRIMARY KEY NOT NULL, v BLOB NOT NULL)``: an
 ordinary rowid table with an index on k, so anyone's SQLite tool reads it. WITHOUT ROWID looks more
-natural and is a little faster for small values, but keeps values inside the tree: beyond a quarter of
-a page they overflow, the fan-out collapses and commits get several times slower. Pages of 16 KiB
-halve the cost of a batch against the default of 4 KiB. Both measured with `benchmarks/backends.py`.
+natural and costs the same for small values, but keeps values inside the tree: beyond a quarter of a
+page they overflow, the fan-out collapses and commits get several times slower. Pages of 16 KiB hold
+rows of 1 KiB for half the cost of the default 4 KiB, and smaller ones for the same; where values are
+several KiB they waste some space. Measured with ``benchmarks/backends.py --layouts``.
 
 **Durability.** With journal_mode=WAL and synchronous=NORMAL a commit appends checksummed frames to
 ``<path>-wal`` without fsync. After a loss of power SQLite finds the longest prefix of whole,

@@ -32,7 +32,7 @@ class TestSqlite(DurableConformance):
 @pytest.mark.long
 def test_sqlite_survives_many_kills(tmp_path: Path) -> None:
     found = 0
-    for n in range(200):
+    for n in range(100):
         last, found = found, crash_once(SqliteEngine, tmp_path / "db", 1 + n * 13 % 97)
         assert found > last
 
@@ -44,4 +44,4 @@ def test_many_random_histories(engine: type[Engine], tmp_path: Path) -> None:
     from triode.backends.contract import EngineOptions
     from triode.backends.histories import run_histories
 
-    run_histories(lambda path: engine.open(path, EngineOptions()), tmp_path, 1000)
+    run_histories(lambda path: engine.open(path, EngineOptions()), tmp_path, 500)
