@@ -54,6 +54,7 @@ class Server:
             env={**os.environ, "ETCDCTL_API": "3"},
             **options,
         )
+        return done
 
     def kill(self) -> None:
         """`kill -9`, now."""
