@@ -253,7 +253,7 @@ class Store:
             entry = KeyIndex(key, packed, main, 1)
             index.add(entry)
         elif entry.version:
-            prev = self._replaced(entry, main)
+            prev = self._replaced(entry, main) if self._changes else entry.framed
             entry.put(packed, entry.created, entry.version + 1)
         else:
             index.dead.discard(key)
@@ -290,9 +290,7 @@ class Store:
 
     def _replaced(self, entry: KeyIndex, main: int) -> bytes | None:
         """What an event of revision `main` replaces, if it is cached; not a change of `main` itself."""
-        if self._changes and entry.modified >> MAIN_SHIFT == main:
-            return None
-        return entry.framed
+        return None if entry.modified >> MAIN_SHIFT == main else entry.framed
 
     # --- events and history -----------------------------------------------------------------------
 
