@@ -54,7 +54,9 @@ PAGE_BYTES: Final = 16384
 WAL_BYTES_MAX: Final = 64 << 20
 """Size of the -wal file at which a commit checkpoints it, in the foreground."""
 WAL_BYTES_DUE: Final = 8 << 20
-"""Size from which `sync_due` asks for a checkpoint in the background."""
+"""Growth of the -wal file since the last `sync` from which `sync_due` asks for another."""
+COMMIT_BYTES: Final = 3 * PAGE_BYTES
+"""What a commit adds to the -wal file, however little it writes: a table's, its index's and a first page."""
 
 
 class SqliteEngine(SqliteReader, Engine):
@@ -67,6 +69,7 @@ class SqliteEngine(SqliteReader, Engine):
         super().__init__(path, connection)
         self._lock = lock
         self._sizes: tuple[int, int] | None = None
+        self._grown = 0  # about how much the -wal file has grown since the last sync
         self._closed = False
         self._page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
         self._wal = path.with_name(path.name + "-wal")
@@ -111,6 +114,7 @@ class SqliteEngine(SqliteReader, Engine):
                 fail(self.path, "committing", error)
             raise
         self._tables = tables
+        self._grown += COMMIT_BYTES
 
     def _write(self, sql: Statements, writes: dict[bytes, bytes | None]) -> None:
         rows: Collection[tuple[bytes, bytes | None]] = writes.items()
@@ -118,7 +122,8 @@ class SqliteEngine(SqliteReader, Engine):
             deletes = [(key,) for key, value in rows if value is None]
             self._cursor.executemany(sql.delete, deletes)
             rows = [row for row in rows if row[1] is not None]
-        flat = list(chain.from_iterable(rows))
+        flat: list[bytes] = list(chain.from_iterable(rows))  # type: ignore[arg-type]
+        self._grown += sum(map(len, flat))
         whole = len(rows) - len(rows) % PUT_ROWS
         for at in range(0, 2 * whole, 2 * PUT_ROWS):
             self._cursor.execute(sql.put_many, flat[at : at + 2 * PUT_ROWS])
@@ -145,12 +150,11 @@ class SqliteEngine(SqliteReader, Engine):
 
     @property
     def sync_due(self) -> bool:
-        try:
-            return self._wal.stat().st_size >= WAL_BYTES_DUE
-        except FileNotFoundError:
-            return False
+        # Not the file's size: SQLite starts again at its beginning once all of it is copied.
+        return self._grown >= WAL_BYTES_DUE
 
     def sync(self) -> None:
+        self._grown = 0
         try:
             _fsync(self._wal)
             _fsync(self._wal.parent)
@@ -193,6 +197,7 @@ def _configure(connection: sqlite3.Connection) -> None:
         "journal_mode = WAL",
         "synchronous = NORMAL",
         f"wal_autocheckpoint = {WAL_BYTES_MAX // PAGE_BYTES}",
+        f"journal_size_limit = {WAL_BYTES_DUE}",  # cut the -wal file when it starts again
     ):
         connection.execute(f"PRAGMA {setting}").fetchall()
 
