@@ -1,11 +1,11 @@
 """The bytes of raftpb: what etcd's write-ahead log, snapshot files and peers hold.
 
-The reference is the code that gogo-proto generates for etcd 3.6's raftpb (raft v3.6.0, raft.pb.go).
-The schema is proto2 with fields that are not nullable, and such code differs from what other
-protobuf libraries write: *every* number, enum and bool is written, also when it is zero, in the order
-of the field numbers; byte strings are written unless they are absent; embedded messages are
-written always, but for `Message.snapshot`, which may be absent. The log's rolling CRC covers
-these bytes, so they are reproduced exactly.
+The reference is the code that gogo-proto generates for etcd 3.6's raftpb (raft v3.6.0,
+raft.pb.go). The schema is proto2 with fields that are not nullable, and such code differs from
+what other protobuf libraries write: *every* number, enum and bool is written, also when it is
+zero, in the order of the field numbers; byte strings are written unless they are absent; embedded
+messages are written always, but for `Message.snapshot`, which may be absent. The log's rolling
+CRC covers these bytes, so they are reproduced exactly.
 
 Decoders take any field order and ignore fields that they do not know. They raise ValueError for
 bytes that are not such a message; the caller knows whether that is a corrupt file or a bad peer.

@@ -1,4 +1,4 @@
-"""What a node is told at its start. The names of etcd-io/raft's fields are given where they differ."""
+"""What a node is told at its start; etcd-io/raft's name for a field is given where it differs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ReadOnlyOption(enum.Enum):
     SAFE = 0
     """It asks a quorum by a round of heartbeats. What etcd uses."""
     LEASE_BASED = 1
-    """It trusts its clock: a quorum was heard of within the election timeout. Needs `check_quorum`."""
+    """It trusts its clock: a quorum was heard of in the election timeout. Needs `check_quorum`."""
 
 
 @attrs.frozen
@@ -41,20 +41,20 @@ class Config:
     applied: int = 0
     """The index that the application has applied before, at a restart."""
     async_storage_writes: bool = False
-    """Storage work comes as messages to local threads, whose answers take the place of `advance`."""
+    """Storage work comes as messages to local threads; their answers take the place of `advance`."""
     message_bytes_max: int = 1 << 20
     """Entries in one append message; 0 for one entry in each (MaxSizePerMsg)."""
     committed_bytes_max: int = 0
-    """Entries handed out and not yet applied; 0 for `message_bytes_max` (MaxCommittedSizePerReady)."""
+    """Entries handed out, not yet applied; 0 for `message_bytes_max` (MaxCommittedSizePerReady)."""
     uncommitted_bytes_max: int = 0
-    """Payload that a leader takes in before it commits; 0 for no limit (MaxUncommittedEntriesSize)."""
+    """Payload that a leader has not yet applied; 0 for no limit (MaxUncommittedEntriesSize)."""
     inflight_messages_max: int = 512
     """Appends under way to one follower (MaxInflightMsgs)."""
     inflight_bytes_max: int = 0
     """Payload under way to one follower; 0 for no limit (MaxInflightBytes)."""
     check_quorum: bool = False
-    """A leader steps down when it has not heard of a quorum for an election timeout; and a node that
-    hears of a leader ignores votes."""
+    """A leader that has not heard of a quorum for an election timeout steps down; a node that hears
+    of a leader ignores campaigns."""
     pre_vote: bool = False
     """Ask whether an election could be won before starting one (dissertation, 9.6)."""
     read_only_option: ReadOnlyOption = ReadOnlyOption.SAFE

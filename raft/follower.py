@@ -45,7 +45,8 @@ def step(raft: Raft, m: Message) -> None:
         election.hup(raft, CampaignType.TRANSFER)
 
 
-# --- From the leader --------------------------------------------------------------------------------
+# --- From the leader
+# --------------------------------------------------------------------------------
 
 
 def _append_entries(raft: Raft, m: Message) -> None:
@@ -63,8 +64,9 @@ def _append_entries(raft: Raft, m: Message) -> None:
         f"{raft.id:x} [logterm: {log.term_or_zero(m.index)}, index: {m.index}] rejected MsgApp "
         f"[logterm: {m.log_term}, index: {m.index}] from {m.from_:x}"
     )
-    # Where could the logs agree? Not where our term is above that of the leader's entry, for terms only grow
-    # along a log. This skips a whole tail of ours at once; the leader does the same with its own.
+    # Where could the logs agree? Not where our term is above that of the leader's entry, for
+    # terms only grow along a log. This skips a whole tail of ours at once; the leader does the
+    # same with its own.
     hint, hint_term = log.find_conflict_by_term(min(m.index, log.last_index()), m.log_term)
     raft.send(
         Message(
@@ -138,7 +140,8 @@ def _restore(raft: Raft, snapshot: Snapshot) -> bool:
     return True
 
 
-# --- To the leader ----------------------------------------------------------------------------------
+# --- To the leader
+# ----------------------------------------------------------------------------------
 
 
 def _propose(raft: Raft, m: Message) -> None:

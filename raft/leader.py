@@ -42,7 +42,8 @@ def step(raft: Raft, m: Message) -> None:
         _check_quorum(raft)
 
 
-# --- Time -------------------------------------------------------------------------------------------
+# --- Time
+# -------------------------------------------------------------------------------------------
 
 
 def tick(raft: Raft) -> None:
@@ -70,7 +71,8 @@ def _check_quorum(raft: Raft) -> None:
             progress.recent_active = False
 
 
-# --- Proposals --------------------------------------------------------------------------------------
+# --- Proposals
+# --------------------------------------------------------------------------------------
 
 
 def propose_data(raft: Raft, batch: Sequence[bytes]) -> tuple[int, int]:
@@ -142,7 +144,8 @@ def maybe_commit(raft: Raft) -> bool:
     return True
 
 
-# --- Answers of the others --------------------------------------------------------------------------
+# --- Answers of the others
+# --------------------------------------------------------------------------
 
 
 def _append_answer(raft: Raft, m: Message, progress: Progress) -> None:
@@ -283,7 +286,8 @@ _FROM_MEMBER: dict[MessageType, Callable[[Raft, Message, Progress], None]] = {
 }
 
 
-# --- Reads: see `read_only` -------------------------------------------------------------------------
+# --- Reads: see `read_only`
+# -------------------------------------------------------------------------
 
 
 def _read_index(raft: Raft, m: Message) -> None:

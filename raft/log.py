@@ -4,8 +4,8 @@ Three marks move through it, each only forward, and in this order:
 
     applied <= applying <= committed <= last_index
 
-`applying` is what Ready has handed to the application, `applied` what the application says it has done. With asynchronous
-storage writes the application gets only what is stable here as well.
+`applying` is what Ready has handed to the application, `applied` what the application says it has
+done. With asynchronous storage writes the application gets only what is stable here as well.
 """
 
 from __future__ import annotations
@@ -253,12 +253,12 @@ class RaftLog:
     # --- Reading ----------------------------------------------------------------------------------
 
     def entries_from(self, index: int, bytes_max: int) -> list[Entry]:
-        """Entries from `index` on, cut to `bytes_max` but at least one if any. Raises LogCompacted."""
+        """Entries from `index` on, as `slice` gives them."""
         last = self.last_index()
         return [] if index > last else self.slice(index, last + 1, bytes_max)
 
     def slice(self, lo: int, hi: int, bytes_max: int) -> list[Entry]:
-        """Entries lo <= index < hi, cut to `bytes_max` but at least one if any. Raises LogCompacted."""
+        """Entries lo <= index < hi, cut to `bytes_max` but at least one. Raises LogCompacted."""
         first, last = self.first_index(), self.last_index()
         if lo < first:
             raise LogCompacted

@@ -53,6 +53,10 @@ def may_propose(raft: Raft, entry: Entry) -> bool:
 
 def apply(raft: Raft, change: ConfChangeV2) -> ConfState:
     """Make a committed change. Raises ConfChangeRefused, and then nothing is changed."""
+    if raft.log.unstable.snapshot is not None:
+        # With asynchronous writes the applier may still be busy with entries that a snapshot, on
+        # its way to the storage, covers; its membership is in force already, and is a later one.
+        return raft.tracker.config.conf_state()
     changer = Changer(raft.tracker, raft.log.last_index())
     if change.leaves_joint:
         result = changer.leave_joint()

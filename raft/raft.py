@@ -1,8 +1,9 @@
 """The state machine of one node: its state, and how it moves between roles.
 
-Everything happens in `step`, which takes one message, and in `tick`. Neither waits, sends nor stores:
-what is to be sent is queued in `msgs`, and in `msgs_after_append` what may be sent only once all that
-was decided so far is durable. `RawNode` takes both out, with what is to be stored, as a Ready.
+Everything happens in `step`, which takes one message, and in `tick`. Neither waits, sends nor
+stores: what is to be sent is queued in `msgs`, and in `msgs_after_append` what may be sent only
+once all that was decided so far is durable. `RawNode` takes both out, with what is to be stored,
+as a Ready.
 
 The roles are modules: `follower`, `candidate` and `leader` handle the messages of a node in that
 role, `election` asks for votes and casts them, `replication` sends entries, `membership` switches
@@ -304,7 +305,8 @@ class Raft:
                 f"from {m.from_:x} [term: {m.term}]"
             )
 
-    # --- The application's progress -----------------------------------------------------------------
+    # --- The application's progress
+    # -----------------------------------------------------------------
 
     def applied_to(self, index: int) -> None:
         """The application has applied up to `index`; a joint configuration may be left now."""

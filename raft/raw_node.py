@@ -1,7 +1,8 @@
 """A Raft node without IO, threads or time: the library's interface.
 
-The owner feeds it (`tick`, `step`, `propose`, ...), and whenever `has_ready()` does what `ready()` says; `ready`
-explains the order. A node of a single voter runs the same way, it merely needs no messages.
+The owner feeds it (`tick`, `step`, `propose`, ...), and whenever `has_ready()` does what
+`ready()` says; `ready` explains the order. A node of a single voter runs the same way, it merely
+needs no messages.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class RawNode:
         bootstrap.bootstrap(self.raft, peers)
         self._hard_state = HardState()
 
-    # --- Input --------------------------------------------------------------------------------------
+    # --- Input
+    # --------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """One unit of time has passed; timeouts are counted in them."""
@@ -161,7 +163,8 @@ class RawNode:
         """A snapshot was sent to `node`, or could not be."""
         self.raft.step(Message(MessageType.SNAP_STATUS, from_=node, reject=failed))
 
-    # --- Output -------------------------------------------------------------------------------------
+    # --- Output
+    # -------------------------------------------------------------------------------------
 
     def has_ready(self) -> bool:
         """Whether there is anything for the application to do."""
@@ -236,7 +239,8 @@ class RawNode:
         for m in steps or ():
             self.raft.step(m)
 
-    # --- Looking in ---------------------------------------------------------------------------------
+    # --- Looking in
+    # ---------------------------------------------------------------------------------
 
     def status(self) -> Status:
         """Everything, as a copy."""

@@ -1,14 +1,14 @@
 """Linearizable reads without writing to the log (dissertation, 6.4).
 
-A read may be served from a state that includes everything which was committed when the read arrived, if the
-node was still the leader at that moment. The leader remembers its commit index, sends a round of
-heartbeats, and once a quorum has answered knows that no newer leader had been elected before the
-round. Two conditions come on top: it must have committed an entry of its own term, else its commit index
-may be behind; and the reader waits until it has applied that index.
+A read may be served from a state that includes everything which was committed when the read
+arrived, if the node was still the leader at that moment. The leader remembers its commit index,
+sends a round of heartbeats, and once a quorum has answered knows that no newer leader had been
+elected before the round. Two conditions come on top: it must have committed an entry of its own
+term, else its commit index may be behind; and the reader waits until it has applied that index.
 
-Rounds are shared. Reads are numbered as they come; a heartbeat carries the number of the latest, so one
-answer stands for all reads up to it. A voter's answers are like acknowledged log indexes, hence
-the quorum arithmetic of the commit index finds how many reads are confirmed.
+Rounds are shared. Reads are numbered as they come; a heartbeat carries the number of the latest,
+so one answer stands for all reads up to it. A voter's answers are like acknowledged log indexes,
+hence the quorum arithmetic of the commit index finds how many reads are confirmed.
 """
 
 from __future__ import annotations

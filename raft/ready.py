@@ -2,15 +2,23 @@
 
 One round is: `ready()`, do it, `advance(ready)`. Within a round
 
-1. write `entries` and `hard_state`, or `snapshot`, to the log, and make them durable if `must_sync`;
+1. write `entries` and `hard_state`, or `snapshot`, to the log, and make them durable if
+   `must_sync`;
 2. only then send `messages`, for they speak of what was written (a leader may send its appends
    and heartbeats earlier: they promise nothing about its own disk);
 3. apply `snapshot`, then `committed_entries`, in this order and each exactly once;
 4. serve a read of `read_states` once its index is applied.
 
-With asynchronous storage writes there is no `advance`. Steps 1 and 3 come as messages to two local
-threads (`STORAGE_APPEND`, `STORAGE_APPLY`), each of which works in order and delivers a message's `responses` when
-that message is done; those that go to this node are stepped. All other messages may go out at once.
+With asynchronous storage writes there is no `advance`. Steps 1 and 3 come as messages to two
+local threads (`STORAGE_APPEND`, `STORAGE_APPLY`), each of which works in order and delivers a
+message's `responses` when that message is done; those that go to this node are stepped. All other
+messages may go out at once. As nothing orders the two threads, entries may come to the applier
+after a snapshot has taken their place: it skips those that it has.
+
+Two duties come with a log that is cut. A snapshot is taken, and entries are dropped, only up to a
+commit index that is durable in a hard state; else the node would come back with a commit index
+before its log. And what `Storage.snapshot` gives is recent: a new member ignores one that does
+not name it.
 """
 
 from __future__ import annotations
@@ -47,11 +55,11 @@ class Ready:
     read_states: list[ReadState] = attrs.field(factory=list)
     """Reads that were confirmed."""
     entries: list[Entry] = attrs.field(factory=list)
-    """To be stored before `messages` are sent. They overwrite what is stored from their first index on."""
+    """To be stored before `messages` are sent; what is stored from their first index on goes."""
     snapshot: Snapshot | None = None
-    """From the leader: to be stored, and to replace the state machine, before anything else is applied."""
+    """From the leader: to be stored, and to replace the application's state, first of all."""
     committed_entries: list[Entry] = attrs.field(factory=list)
-    """To be applied. They are stored already, or are among `entries`: then after those are stored."""
+    """To be applied. Some may be among `entries`, and are applied after those are stored."""
     messages: list[Message] = attrs.field(factory=list)
     """To be sent, after the storing. For a SNAP the application must report what came of it."""
     must_sync: bool = False
@@ -60,7 +68,7 @@ class Ready:
 
 
 def append_message(raft: Raft, ready: Ready) -> Message | None:
-    """The work of the local log writer, if there is any, with what is to be delivered afterwards."""
+    """The work of the local log writer, if any, with what is to be delivered afterwards."""
     snapshot, state = ready.snapshot, ready.hard_state
     if not (ready.entries or state or snapshot or raft.msgs_after_append):
         return None
@@ -86,13 +94,14 @@ def append_message(raft: Raft, ready: Ready) -> Message | None:
 def append_response(raft: Raft, ready: Ready) -> Message | None:
     """The news that everything written so far is stable.
 
-    It must not be taken for true too early. Say entries A are being written, a new leader's B replace
-    them at the same indexes, and then a third leader's A again. When the first write of A is reported, the end
-    of the log is A and looks stable, but the write of B is still to come and will show for a while.
-    So the message carries the term, and is ignored when that has changed in the meantime: within one term
-    nothing is overwritten. Then it could happen that the last report is ignored and entries stay unstable for
-    ever; therefore every write reports the *end of the unstable log*, not the entries that it carries, and
-    a change of the term is itself a write.
+    It must not be taken for true too early. Say entries A are being written, a new leader's B
+    replace them at the same indexes, and then a third leader's A again. When the first write of A
+    is reported, the end of the log is A and looks stable, but the write of B is still to come and
+    will show for a while. So the message carries the term, and is ignored when that has changed
+    in the meantime: within one term nothing is overwritten. Then it could happen that the last
+    report is ignored and entries stay unstable for ever; therefore every write reports the *end
+    of the unstable log*, not the entries that it carries, and a change of the term is itself a
+    write.
     """
     unstable = raft.log.unstable.entries
     if not unstable and ready.snapshot is None:

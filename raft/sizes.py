@@ -1,7 +1,7 @@
 """The sizes of entries in bytes, by which batches are cut and queues are bounded.
 
-These run for every entry of every batch, so they are written to loop in C: a whole batch is measured by a
-handful of built-in calls, which costs about 0.1 µs per entry.
+These run for every entry of every batch, so they are written to loop in C: a whole batch is
+measured by a handful of built-in calls, which costs about 0.1 µs per entry.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where the durable part of the log is read from.
 
-Raft reads through `Storage`; whoever drives a `RawNode` writes what each `Ready` says. The write-ahead log
-cannot be read at random, so in practice the entries since the last compaction are kept in a
-`MemoryStorage` beside it, exactly as etcd does.
+Raft reads through `Storage`; whoever drives a `RawNode` writes what each `Ready` says. The
+write-ahead log cannot be read at random, so in practice the entries since the last compaction are
+kept in a `MemoryStorage` beside it, exactly as etcd does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Storage(Protocol):
     def term(self, index: int) -> int:
         """The term at `index`, first_index() - 1 <= index <= last_index().
 
-        The term before the first entry stays known, for matching. Raises LogCompacted or LogUnavailable.
+        The term before the first entry stays known, for matching. Raises LogCompacted or
+        LogUnavailable.
         """
         ...
 

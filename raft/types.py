@@ -1,12 +1,12 @@
 """The records of Raft: log entries, hard state, snapshots, memberships and messages.
 
 They carry the names and the numbers of etcd's raftpb, because they are written to its write-ahead
-log and sent to its peers (`codec` has the bytes). All of them are values: nothing is changed once it
-has been made, so they are shared freely between the log, the messages and the application.
+log and sent to its peers (`codec` has the bytes). All of them are values: nothing is changed once
+it has been made, so they are shared freely between the log, the messages and the application.
 `Entry` and `HardState` are named tuples, as one is made per proposal.
 
-Where protobuf tells an absent byte string from an empty one, we do not: both are `b""`, and an empty
-one is left out when written, as etcd does for the entries and messages that it makes.
+Where protobuf tells an absent byte string from an empty one, we do not: both are `b""`, and an
+empty one is left out when written, as etcd does for the entries and messages that it makes.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Entry(NamedTuple):
 
 
 class HardState(NamedTuple):
-    """What must be durable before a node answers its peers (Raft, figure 2, and the commit index)."""
+    """What must be durable before a node answers its peers (Raft, figure 2), and the commit index."""
 
     term: int = 0
     vote: int = NO_NODE
@@ -182,7 +182,7 @@ class Message:
     term: int = 0
     """0 marks a message that stays in its node, or a proposal or read that is passed on."""
     log_term: int = 0
-    """APP: the term of the entry before `entries`. APP_RESP with `reject`: the term at `reject_hint`."""
+    """APP: the term before `entries`. APP_RESP with `reject`: the term at `reject_hint`."""
     index: int = 0
     entries: tuple[Entry, ...] | list[Entry] = ()
     commit: int = 0
@@ -197,7 +197,7 @@ class Message:
 
 @attrs.frozen
 class ConfChange:
-    """A membership change of one step, the only kind that etcd writes. `id` is etcd's request id."""
+    """A membership change of one step, the only kind etcd writes. `id` is etcd's request id."""
 
     type: ConfChangeType = ConfChangeType.ADD_NODE
     node_id: int = NO_NODE

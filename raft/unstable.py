@@ -1,9 +1,9 @@
 """The end of the log that is not yet known to be durable.
 
-An entry enters here when it is appended, is handed out once by a Ready (it is then *in progress*: the
-storage is writing it), and leaves when the storage says that it is stable. The same holds for a snapshot
-that a leader sent. `entries[i]` has index `offset + i`; `offset` may lie below the last index of the
-storage, and then the next write truncates the storage first.
+An entry enters here when it is appended, is handed out once by a Ready (it is then *in progress*:
+the storage is writing it), and leaves when the storage says that it is stable. The same holds for
+a snapshot that a leader sent. `entries[i]` has index `offset + i`; `offset` may lie below the
+last index of the storage, and then the next write truncates the storage first.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ class _Draft:
         elif not progress.is_learner:
             self._remove(node)
             self.progress[node] = progress
-            # Voters and learners share no member: while it still votes in the outgoing set, it waits.
+            # Voters and learners share no member: while it still votes in the outgoing set, it
+            # waits.
             if node in self.outgoing:
                 self.learners_next.add(node)
             else:

@@ -1,20 +1,21 @@
 """Joint consensus: how members are exchanged without a moment of two majorities.
 
 Were a cluster to switch from an old set of voters to a new one at once, its nodes would do so at
-different times, and in between a majority of the old set and one of the new set could each elect a leader or commit an
-entry, without a node in common. Changing one voter at a time avoids that, because majorities of sets that differ in one
-member always overlap; but it cannot replace a voter without passing through a cluster that is
-weaker than before or after (dissertation, 4.3).
+different times, and in between a majority of the old set and one of the new set could each elect
+a leader or commit an entry, without a node in common. Changing one voter at a time avoids that,
+because majorities of sets that differ in one member always overlap; but it cannot replace a voter
+without passing through a cluster that is weaker than before or after (dissertation, 4.3).
 
-So any larger change goes through a *joint* configuration `incoming && outgoing` (Raft, 6): while it lasts,
-every decision needs a majority of the new set *and* a majority of the old one. Once it is committed,
-a second entry leaves it, and only `incoming` remains:
+So any larger change goes through a *joint* configuration `incoming && outgoing` (Raft, 6): while
+it lasts, every decision needs a majority of the new set *and* a majority of the old one. Once it
+is committed, a second entry leaves it, and only `incoming` remains:
 
     (1 2 3)  --enter: v4 r3-->  (1 2 4)&&(1 2 3)  --leave-->  (1 2 4)
 
-Unlike in the paper, a configuration takes effect on a node when its entry is *applied*, not when it is
-appended. That is safe because the leader has at most one change in its log that is not applied, and a node does
-not campaign before it has applied the changes that it knows are committed.
+Unlike in the paper, a configuration takes effect on a node when its entry is *applied*, not when
+it is appended. That is safe because the leader has at most one change in its log that is not
+applied, and a node does not campaign before it has applied the changes that it knows are
+committed.
 
 A node that is to become a learner while it still votes in `outgoing` waits in `learners_next`, so
 that voters and learners never share a member; leaving the joint configuration moves it over.

@@ -2,8 +2,8 @@
 
 A node is in one of three states:
 
-* *probe*: where its log ends is not known. One append is sent, and the next only after an answer or a heartbeat
-  interval; a rejection carries a hint where to look next.
+* *probe*: where its log ends is not known. One append is sent, and the next only after an answer
+  or a heartbeat interval; a rejection carries a hint where to look next.
 * *replicate*: it follows. Appends are sent ahead of the answers, as many as the window of
   `inflights` takes.
 * *snapshot*: it needs entries that are gone from the log. A snapshot is on its way, and nothing
@@ -95,7 +95,7 @@ class Progress:
         self.inflights.reset()
 
     def become_probe(self) -> None:
-        """Look for the end of its log, from what is known, or from the snapshot that it was sent."""
+        """Look for the end of its log, from what is known or from the snapshot that was sent."""
         base = self.match
         if self.state is ProgressState.SNAPSHOT:
             base = max(base, self.pending_snapshot)
@@ -148,7 +148,8 @@ class Progress:
                 return False
             self.next = self.match + 1
         else:
-            # Nodes in the other states are sent one message at a time, so it must be about that one.
+            # Nodes in the other states are sent one message at a time, so it must be about that
+            # one.
             if self.next - 1 != rejected:
                 return False
             self.next = max(min(rejected, hint + 1), self.match + 1)

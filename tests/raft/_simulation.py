@@ -163,7 +163,8 @@ class Member:
         if self.apply_work:
             m = self.apply_work.pop(0)
             for entry in m.entries:
-                self.apply(entry)
+                if entry.index > self.applied:  # else a snapshot was faster
+                    self.apply(entry)
             self._answer(m)
 
     def _answer(self, m: Message) -> None:

@@ -22,6 +22,8 @@ from triode.raft import (
     ProposalDropped,
     ReadOnlyOption,
     ReadState,
+    Snapshot,
+    SnapshotMetadata,
     StateType,
     StepLocalMessage,
     StepPeerNotFound,
@@ -566,6 +568,15 @@ def test_an_impossible_change_is_refused_and_changes_nothing(
     after = net[1].node.status()
     assert after.config == before.config
     assert list(after.progress) == list(before.progress)
+
+
+def test_a_late_change_does_not_undo_the_membership_of_a_snapshot(network: ModuleType) -> None:
+    """With asynchronous writes the applier may be behind a snapshot that has just come."""
+    node = network.Network(1, 2, 3, async_storage_writes=True)[2].node
+    snapshot = Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 4)), 9, 1))
+    node.step(Message(MessageType.SNAP, to=2, from_=1, term=1, snapshot=snapshot))
+    assert node.apply_conf_change(ConfChange(ADD, 3)).voters == (1, 2, 4)
+    assert node.status().config.voters.ids == {1, 2, 4}
 
 
 def test_a_node_does_not_campaign_over_a_committed_change_that_it_has_not_applied(
