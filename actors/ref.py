@@ -127,7 +127,7 @@ class ActorRef(Generic[M_contra]):
     def _incarnation_ended(self, down: Down) -> None:
         """Fail the requests that went down with an incarnation (kernel only)."""
         if self._asks:
-            waiting = set() if down.final else set(map(id, self._mailbox.peek()))
+            waiting = set(map(id, self._mailbox.peek()))
             for reply, message in list(self._asks.items()):
                 if id(message) not in waiting:
                     error = ActorStopped(f"{down.name}: {down.reason.value} before it replied")

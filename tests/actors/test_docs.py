@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from triode import actors
 from triode.actors import DownReason, Restart, State, Strategy
@@ -24,7 +27,10 @@ def test_the_diagram_is_the_one_in_the_code() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_examples_run(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples_run(
+    number: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trio, "run", partial(trio.run, clock=MockClock(autojump_threshold=0)))
     namespace: dict[str, Any] = {"__name__": "example"}
     exec(compile(EXAMPLES[number], f"docs/actors.md, example {number}", "exec"), namespace)
     printed = capsys.readouterr().out

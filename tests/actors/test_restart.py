@@ -342,6 +342,10 @@ async def test_an_exceeded_limit_restarts_the_subtree_from_above(
             "crashes a", "down a", "down b", "starts a", "starts b",
         ]  # fmt: skip
         assert await a.ref.ask(lambda reply: reply, 1) == "a"  # the address survives that too
+        a.ref.tell("crash")
+        await trio.sleep(1)
+        assert inner.statistics().restarts == 1  # its count began anew
+        assert a.state is State.RUNNING
 
 
 async def test_a_vital_child_is_not_restarted_with_its_supervisor(
@@ -437,6 +441,18 @@ async def test_two_crashes_at_once_restart_everyone_once(
         assert [child.statistics().restarts for child in children.values()] == [1, 1, 1]
         starts = [event for event in take() if event.startswith("starts")]
         assert starts == ["starts a", "starts b", "starts c"] * 2
+
+
+async def test_crashes_that_one_recovery_covers_count_once(
+    probe: MakeProbe, autojump_clock: MockClock
+) -> None:
+    children = [probe(name) for name in "abc"]
+    tree = Supervisor("root", children, strategy=Strategy.ONE_FOR_ALL, restarts_max=1)
+    async with running(tree):
+        for child in children:
+            child.ref.tell("crash")
+        await trio.sleep(5)
+        assert [child.statistics().restarts for child in children] == [1, 1, 1]
 
 
 async def test_an_elder_crash_during_a_recovery_widens_it(

@@ -48,14 +48,18 @@ async def test_nested_supervisors_are_one_step_of_the_order(probe: MakeProbe, ta
 async def test_a_failed_start_takes_down_the_started_ones_in_reverse_order(
     probe: MakeProbe, take: Take
 ) -> None:
-    a, b, c, d = (probe(name) for name in "abcd")
-    c.start_errors = [OSError("c")]
-    with pytest.raises(StartFailed, match=r"root/c did not start: OSError\('c'\)") as caught:
-        async with running(Supervisor("root", [a, b, c, d])):
+    children = [probe(name) for name in "abcdefgh"]
+    children[6].start_errors = [OSError("g")]
+    with pytest.raises(StartFailed, match=r"root/g did not start: OSError\('g'\)") as caught:
+        async with running(Supervisor("root", children)):
             pytest.fail("the body ran")
     assert isinstance(caught.value.__cause__, OSError)
-    assert take() == ["starts a", "starts b", "fails c", "down c", "down b", "down a"]
-    assert {actor.state for actor in (a, b, c, d)} == {State.STOPPED}
+    assert take() == [
+        *[f"starts {name}" for name in "abcdef"],
+        "fails g",
+        *[f"down {name}" for name in "gfedcba"],
+    ]
+    assert {child.state for child in children} == {State.STOPPED}
 
 
 async def test_a_failed_start_deep_in_the_tree_names_the_actor(
@@ -147,17 +151,22 @@ async def test_start_child_of_one_that_fails(probe: MakeProbe, take: Take) -> No
     assert "fails late" in take()
 
 
+@pytest.mark.parametrize("patience_seconds", [-1, 0, 1])
 async def test_a_cancelled_start_child_leaves_no_child(
-    probe: MakeProbe, autojump_clock: MockClock
+    probe: MakeProbe, patience_seconds: float, autojump_clock: MockClock
 ) -> None:
     async with running(Supervisor("root")) as root:
-        child = probe("late")
-        child.start_seconds = 4.0
-        with trio.move_on_after(1):
-            await root.start_child(child)
+        children = [probe(f"late {i}") for i in range(10)]
+        for child in children:
+            child.start_seconds = 4.0
+            with trio.CancelScope() as scope:
+                if patience_seconds < 0:
+                    scope.cancel()  # whichever of the two tasks runs first
+                scope.deadline = trio.current_time() + patience_seconds
+                await root.start_child(child)
         await wait_all_tasks_blocked()
         assert root.children == ()
-        assert child.state is State.STOPPED
+        assert {child.state for child in children} == {State.STOPPED}
 
 
 async def test_names_are_unique_among_siblings(probe: MakeProbe) -> None:
