@@ -41,7 +41,7 @@ class Config:
     applied: int = 0
     """The index that the application has applied before, at a restart."""
     async_storage_writes: bool = False
-    """Storage work comes as messages to local threads; their answers take the place of `advance`."""
+    """Storage work comes as messages to local threads; their answers replace `advance`."""
     message_bytes_max: int = 1 << 20
     """Entries in one append message; 0 for one entry in each (MaxSizePerMsg)."""
     committed_bytes_max: int = 0

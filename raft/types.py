@@ -113,7 +113,7 @@ class Entry(NamedTuple):
 
 
 class HardState(NamedTuple):
-    """What must be durable before a node answers its peers (Raft, figure 2), and the commit index."""
+    """What must be durable before a node answers (Raft, figure 2), and the commit index."""
 
     term: int = 0
     vote: int = NO_NODE
