@@ -183,12 +183,33 @@ def append_entries(parts: list[bytes], entries: Sequence[Entry], crc: int) -> in
     return crc
 
 
+_HEADER = struct.Struct("<HBIBB")
+_CONTINUED = 0x80808080
+
+
 def parse_header(content: bytes, at: int, stop: int) -> tuple[int, int, int] | None:
     """Read a payload that should reach from `at` to `stop`: (type, crc, start of the data).
 
     None if these bytes are not the record that we or etcd would write there, in particular if its
     inner length does not end at `stop`. A record without data has its start at `stop`.
     """
+    try:
+        # Nearly always: a CRC of five bytes, then data of less than 16 KiB.
+        first, second, low, high, third = _HEADER.unpack_from(content, at)
+        if low & _CONTINUED == _CONTINUED and third == 0x1A and second == 0x10:
+            length, at_data = content[at + 9], at + 10
+            if length > 127:
+                length, at_data = length & 127 | content[at + 10] << 7, at + 11
+            if at_data + length == stop and first & 255 == 0x08 and high < 16:
+                crc = low & 127 | low >> 1 & 0x3F80 | low >> 2 & 0x1FC000 | low >> 3 & 0xFE00000
+                return first >> 8, crc | high << 28, at_data
+    except (struct.error, IndexError):
+        pass  # the file ends
+    return _parse_header(content, at, stop)
+
+
+def _parse_header(content: bytes, at: int, stop: int) -> tuple[int, int, int] | None:
+    """`parse_header` for all cases."""
     if content[at : at + 1] != b"\x08" or content[at + 2 : at + 3] != b"\x10":
         return None
     try:

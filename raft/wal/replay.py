@@ -171,7 +171,7 @@ def read_log(
         replay.feed(reader)
         crc = reader.crc
     assert crc is not None
-    dirty = content.count(0, reader.end) != len(content) - reader.end
+    dirty = not content.endswith(bytes(len(content) - reader.end))
     return replay, Tail(segment, reader.end, crc, reader.torn, dirty)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from triode.errors import CorruptData, DiskFull, StorageError
 from triode.raft.simulated_disk import SimulatedDisk
 from triode.raft.types import Entry, HardState
-from triode.raft.wal import WAL, Metadata, Segment, WalSnapshot
+from triode.raft.wal import WAL, Metadata, Segment, WalSnapshot, verify
 
 SmallLog = Callable[..., WAL]
 SnapshotAt = Callable[[int, int], WalSnapshot]
@@ -283,6 +284,37 @@ def test_purge_deletes_the_oldest_released_files(
     assert wal.purge(1) == []
 
 
+def test_a_crash_while_purging_leaves_no_gap(
+    small_log: SmallLog, directory: Path, snapshot_at: SnapshotAt
+) -> None:
+    for lost in range(8):
+        disk = SimulatedDisk(choose=lambda _versions: 0)
+        wal = small_log(disk, directory)
+        for index in range(1, 6):
+            wal.save(HardState(1, 7, index), [Entry(1, index)])
+            wal.cut()
+        wal.save_snapshot(snapshot_at(5, 1))
+        wal.release_to(5)
+        left = lost
+
+        def before(operation: str, path: Path) -> None:
+            nonlocal left
+            if operation == "remove":
+                left -= 1
+                if left < 0:
+                    raise StorageError(f"no power to remove {path}")
+
+        disk.before = before
+        with contextlib.suppress(StorageError):
+            wal.purge(1)
+        disk.before = lambda _operation, _path: None
+        disk.crash()
+        again = WAL.open(disk, directory, segment_bytes=4096)
+        assert again.read_all().entries == []
+        # What `purge` said was gone stays so.
+        assert again.segments == wal.segments
+
+
 def test_a_log_without_its_oldest_files_needs_their_snapshot(
     small_log: SmallLog, simulated_disk: SimulatedDisk, directory: Path
 ) -> None:
@@ -342,6 +374,26 @@ def test_metadata_of_another_member_is_refused(
     wal.cut()
     with pytest.raises(CorruptData, match=r"1-0000000000000004\.wal .*metadata"):
         _reopen(wal, simulated_disk)
+
+
+def test_a_snapshot_behind_a_torn_record_does_not_count(
+    small_log: SmallLog, simulated_disk: SimulatedDisk, directory: Path, snapshot_at: SnapshotAt
+) -> None:
+    """Of one batch of writes, the record of the snapshot was written, an entry before it was not."""
+    wal = small_log(simulated_disk, directory, saves=2, segment_bytes=20_000)
+    wal.save(HardState(1, 7, 6), [Entry(1, 7, data=b"x" * 3000)])
+    wal.save_snapshot(snapshot_at(6, 1))
+    wal.close()
+    name = wal.segments[0].name
+    simulated_disk.open(directory / name).write_at(2048, bytes(512))
+
+    report = verify(simulated_disk, directory)
+    assert report.torn is not None
+    assert (report.first_index, report.last_index) == (1, 6)
+    wal = WAL.open(simulated_disk, directory)
+    assert [entry.index for entry in wal.read_all().entries] == [1, 2, 3, 4, 5, 6]
+    assert wal.snapshot == WalSnapshot()
+    assert wal.repaired is not None
 
 
 # --- Faults ---------------------------------------------------------------------------------------
