@@ -142,7 +142,7 @@ class GrpcServer(Session):
         elif isinstance(event, BodyTooLarge):
             self._too_large(event)
         elif isinstance(event, PingReceived):
-            self._pinged(out)
+            self._pinged(event, out)
         elif isinstance(event, ConnectionEnded):
             out.append(Ended(event.code, event.text))
 
@@ -321,11 +321,11 @@ class GrpcServer(Session):
         call: Call = stream.call
         return call
 
-    def _pinged(self, out: list[ServerEvent]) -> None:
+    def _pinged(self, event: PingReceived, out: list[ServerEvent]) -> None:
         keepalive = self._keepalive
         if keepalive is None or self._clock is None:
             return
-        sent, self._outbox.wrote = self._outbox.wrote, False
-        if not keepalive.on_ping(self._clock(), streams=len(self._streams), sent=sent):
+        calls = len(self._streams)
+        if not keepalive.on_ping(self._clock(), streams=calls, sent=event.after_write):
             self.terminate(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
             out.append(Ended(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings"))

@@ -46,7 +46,7 @@ __all__ = ["DRAIN_PING", "HANDLERS"]
 DRAIN_PING = b"\x01\x06\x01\x08\x00\x03\x03\x09"
 """The PING whose answer tells a server that the peer knows of its graceful GOAWAY."""
 SMALL_CREDIT_BYTES = 1024
-"""A WINDOW_UPDATE below this is charged as a nuisance: it makes us send crumbs."""
+"""A WINDOW_UPDATE below this, for data that waits, is a nuisance: it makes us send crumbs."""
 
 
 def _size(payload: bytes, size: int) -> None:
@@ -102,9 +102,13 @@ def on_ping(
     _connection_only(stream_id)
     _size(payload, 8)
     if not flags & ACK:
-        conn.budget.spend("PING frames")
+        # Go's and C's clients measure the round trip with a PING whenever data arrives, thousands of
+        # times a second on a short line: what we have sent pays for one.
+        after_write, conn.outbox.wrote = conn.outbox.wrote, False
+        if not after_write:
+            conn.budget.spend("PING frames")
         conn.reply(ping(payload, ack=True))
-        events.append(PingReceived())
+        events.append(PingReceived(after_write))
     elif payload == DRAIN_PING and conn.draining and not conn.client:
         conn.accept_max = conn.peer_stream_max
         conn.outbox.frames.append(goaway(conn.accept_max, ErrorCode.NO_ERROR, b""))
@@ -130,9 +134,10 @@ def on_window_update(
 ) -> None:
     _size(payload, 4)
     credit = int.from_bytes(payload, "big") & WINDOW_BYTES_MAX
-    if credit < SMALL_CREDIT_BYTES:
-        conn.budget.spend("small WINDOW_UPDATE frames")
+    small = credit < SMALL_CREDIT_BYTES
     if not stream_id:
+        if small and conn.outbox.waiting:
+            conn.budget.spend("small WINDOW_UPDATE frames")
         if not credit:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
         events.extend(map(StreamWritable, conn.outbox.connection_credit(credit)))
@@ -141,6 +146,8 @@ def on_window_update(
     stream = conn.streams.get(stream_id)
     if stream is None:
         return
+    if small and stream.queue:
+        conn.budget.spend("small WINDOW_UPDATE frames")
     if not credit:
         raise StreamFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
     if conn.outbox.stream_credit(stream, credit):

@@ -77,7 +77,9 @@ class StreamWritable(NamedTuple):
 
 
 class PingReceived(NamedTuple):
-    """A PING, already acknowledged."""
+    """A PING, already acknowledged. `after_write`: HEADERS or DATA went out since the one before."""
+
+    after_write: bool
 
 
 class PingAcked(NamedTuple):

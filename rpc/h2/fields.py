@@ -19,7 +19,7 @@ _BAD_VALUE = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$").search
 _FORBIDDEN = frozenset(
     (b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade")
 )
-_REQUEST = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
+_REQUEST = frozenset((b":method", b":scheme", b":path", b":authority"))
 _RESPONSE = frozenset((b":status",))
 
 
@@ -40,7 +40,7 @@ def split(fields: Fields, *, request: bool) -> tuple[dict[bytes, bytes], Fields]
     rest = fields[len(pseudo) :]
     _check(rest)
     if request:
-        if pseudo.get(b":method") == b"CONNECT" and b":protocol" not in pseudo:
+        if pseudo.get(b":method") == b"CONNECT":
             if b":path" in pseudo or b":scheme" in pseudo or b":authority" not in pseudo:
                 raise malformed("bad CONNECT")
         elif not (pseudo.get(b":method") and pseudo.get(b":scheme") and pseudo.get(b":path")):

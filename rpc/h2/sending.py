@@ -73,7 +73,7 @@ class Outbox:
         """Streams that have credit themselves and wait for the connection's, in turn."""
         self.backlog_bytes = 0
         self.wrote = False
-        """HEADERS or DATA were written since somebody cleared this."""
+        """HEADERS or DATA were written since the peer's last PING."""
         self._table_zero = False
         self._table_update_due = False
 

@@ -12,6 +12,8 @@ from triode.rpc.h2 import PREFACE, Connection, ErrorCode, Limits
 from triode.rpc.h2.events import ConnectionEnded
 from triode.rpc.h2.floods import NuisanceBudget
 
+ANSWER = b""
+"""In a flood: here the server answers on stream 1."""
 MakeServer = Callable[..., Connection]
 
 
@@ -45,6 +47,7 @@ def empty_continuation(wire: Any) -> Iterator[bytes]:
 def crumbs(wire: Any) -> Iterator[bytes]:
     """A peer that reads one byte at a time."""
     yield wire.frame(4, 0, 0, bytes.fromhex("000400000000")) + wire.frame(1, 5, 1, wire.block)
+    yield ANSWER
     yield from itertools.repeat(wire.frame(8, 0, 1, bytes((0, 0, 0, 1))))
 
 
@@ -77,6 +80,8 @@ def test_flood(flood: Callable[[Any], Iterator[bytes]], wire: Any, make_server: 
     server = make_server(nuisance_burst=100)
     sent = 0
     for data in itertools.islice(flood(wire), 300):
+        if data is ANSWER:
+            server.send_data(1, bytes(10_000))
         events = server.receive(data)
         sent += len(server.data_to_send())
         if server.closed:
@@ -143,6 +148,26 @@ def test_useful_work_forgives(wire: Any, make_server: MakeServer) -> None:
             server.send_headers(at, b"\x88", end_stream=True)
         else:
             server.receive(wire.frame(3, 0, at, bytes(4)))
+    assert not server.closed
+
+
+def test_pings_that_measure_the_round_trip_are_free(wire: Any, make_server: MakeServer) -> None:
+    """Go's client sends one for each batch of data that arrives."""
+    server = make_server(nuisance_burst=10)
+    server.receive(wire.frame(1, 4, 1, wire.block))
+    for _ in range(100):
+        server.send_data(1, b"event")
+        server.receive(wire.frame(6, 0, 0, bytes(8)))
+        server.data_to_send()
+    assert not server.closed
+
+
+def test_credit_that_nobody_waits_for_is_free(wire: Any, make_server: MakeServer) -> None:
+    server = make_server(nuisance_burst=10)
+    server.receive(wire.frame(1, 4, 1, wire.block))
+    for _ in range(100):
+        for stream_id in (0, 1):
+            server.receive(wire.frame(8, 0, stream_id, bytes((0, 0, 0, 5))))
     assert not server.closed
 
 
