@@ -8,6 +8,7 @@ exchangeable already; `Clock.now` reads the same one.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,7 +28,7 @@ class Network(Protocol):
         """A stream to a listener; raises `OSError`."""
         ...
 
-    async def listen(self, host: str, port: int) -> list[trio.SocketListener]:
+    async def listen(self, host: str, port: int) -> Sequence[trio.abc.Listener[trio.abc.Stream]]:
         """Listeners on an address; port 0 lets the system choose. Raises `OSError`."""
         ...
 

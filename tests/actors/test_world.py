@@ -25,6 +25,7 @@ def test_chance_repeats_itself_with_a_seed() -> None:
 async def test_the_network_carries_bytes() -> None:
     network = World.real().network
     (listener,) = await network.listen("127.0.0.1", 0)
+    assert isinstance(listener, trio.SocketListener)
     port = listener.socket.getsockname()[1]
     async with listener, trio.open_nursery() as nursery:
 
