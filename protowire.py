@@ -20,7 +20,8 @@ _FIXED_32 = 5
 VARINT_BYTES_MAX = 10
 
 _ONE = tuple(bytes((n,)) for n in range(128))
-_TWO = tuple(bytes((n & 127 | 128, n >> 7)) for n in range(128 * 128))
+_MORE = tuple(bytes((n | 128,)) for n in range(128))  # low bits that others follow
+_TWO = tuple([low + high for high in _ONE for low in _MORE])
 
 
 def varint(n: int) -> bytes:
@@ -29,6 +30,10 @@ def varint(n: int) -> bytes:
         return _ONE[n]
     if 0 <= n < 16384:
         return _TWO[n]
+    if 0 < n < 1 << 21:
+        return _MORE[n & 127] + _TWO[n >> 7]
+    if 0 < n < 1 << 28:
+        return bytes((n & 127 | 128, n >> 7 & 127 | 128, n >> 14 & 127 | 128, n >> 21))
     if n < 0:
         n += 1 << 64
     if not 0 <= n <= _MASK_64:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from ..errors import DiskFull, EtcdError, LeaderChanged
+from ..errors import DiskFull, EtcdError, LeaderChanged, Stopped, TooManyRequests
 from ..raft.codec import decode_conf_change
 from ..raft.types import ConfChange, Entry, EntryType
 from . import proposals
 from .actor import Actor, Restart
 from .call import Call
+from .errors import MailboxClosed
 from .execute import Executor
 from .log import Log
 from .world import World
@@ -28,6 +29,7 @@ __all__ = ["Applier", "Apply", "CommitBackend", "Run", "ServeReads"]
 
 
 log = Log("triode.applier")
+RUNS_WAITING_MAX = 1024
 
 
 @attrs.frozen
@@ -63,7 +65,7 @@ class Applier(Actor[Message]):
     """Owns the state machine; nothing else changes it."""
 
     restart = Restart.NEVER
-    mailbox_messages_max = 1024
+    mailbox_messages_max = 4 * RUNS_WAITING_MAX
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class Applier(Actor[Message]):
         world: World,
         pending: Callable[[], dict[int, Call]],
         *,
+        applied_index: int,
         batch_limit: int,
         warning_seconds: float,
     ) -> None:
@@ -81,7 +84,7 @@ class Applier(Actor[Message]):
         self._pending = pending
         self._batch_limit = batch_limit
         self._warning_seconds = warning_seconds
-        self.applied_index = 0
+        self.applied_index = applied_index
         self.applied_term = 0
         self.applied_total = 0
         self.slow_total = 0
@@ -90,6 +93,15 @@ class Applier(Actor[Message]):
         self.on_disk_full: Callable[[DiskFull], None]
         self.on_commit: Callable[[float], None] = lambda _seconds: None
         self.after_batch: Callable[[], None] = lambda: None
+
+    def run_between(self, work: Callable[[], None]) -> None:
+        """Have `work` done between two entries, see `Run`; raises TooManyRequests, or Stopped."""
+        if len(self.mailbox) >= RUNS_WAITING_MAX:  # the rest of the mailbox is for the entries
+            raise TooManyRequests
+        try:
+            self.ref.tell(Run(work))
+        except MailboxClosed:
+            raise Stopped from None
 
     async def handle(self, batch: list[Message]) -> None:
         started = self._world.clock.now()
@@ -119,7 +131,7 @@ class Applier(Actor[Message]):
         executed_before = store.consistent_index
         for entry in entries:
             term, index, kind, data = entry
-            assert index == self.applied_index + 1 or not self.applied_index, "no entry is left out"
+            assert index == self.applied_index + 1, "no entry is left out"
             call = pending.pop(index, None) if pending else None
             if call is not None and call.term != term:
                 call.refuse(LeaderChanged())

@@ -8,14 +8,14 @@ first, then the connections drain, and the log is closed last.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import attrs
 import trio
 
 from ..config import Config
-from ..errors import ConfigError, DiskFull, EtcdError, TooManyRequests
+from ..errors import ConfigError, DiskFull, EtcdError
 from ..mvcc.alarm import Alarms
 from ..mvcc.autocompact import auto_compactor
 from ..mvcc.lease import Lessor, ttl_seconds_min
@@ -35,13 +35,13 @@ from ..version import CLUSTER_VERSION
 from . import proposals
 from .actor import Actor, Restart
 from .answers import Header
-from .applier import Applier, CommitBackend, Run
+from .applier import Applier, CommitBackend
 from .broadcaster import Broadcaster
 from .call import Call
 from .compactor import Compactor
 from .context import NodeContext
 from .dispatch import Dispatcher
-from .errors import MailboxFull
+from .errors import MailboxClosed
 from .execute import Executor
 from .helpers import Periodic, Tasks
 from .listener import bind
@@ -124,10 +124,10 @@ class Node:
             store, lessor, alarms, membership, self.header, world.clock, metrics
         )
         self.peer = self._make_peer(mine)
-        ids = proposals.request_ids(raft_log.member_id, int(world.clock.wall() * 1000))
+        ids = proposals.RequestIds(raft_log.member_id, int(world.clock.wall() * 1000))
         proposer = Proposer(
-            self.peer.ref.tell,
-            lambda: next(ids),
+            self.peer.offer,
+            ids,
             world.clock,
             request_bytes_max=config.max_request_bytes,
             election_seconds=config.election_timeout,
@@ -149,7 +149,7 @@ class Node:
             raft=self.peer,
             applied_index=lambda: self.applier.applied_index,
             read_index=self._read_index,
-            run_applied=lambda work: self.applier.ref.tell(Run(work)),
+            run_applied=lambda work: self.applier.run_between(work),  # noqa: PLW0108  # made later
             after_sweep=lambda then: self.compactor.after_sweep(then),  # noqa: PLW0108  # made later
             spawn=self.tasks.spawn,
             flush=self.outbox.flush,
@@ -194,6 +194,7 @@ class Node:
             self.executor,
             world,
             lambda: self.peer.pending,
+            applied_index=self.opened.log.snapshot_index,
             batch_limit=config.backend_batch_limit,
             warning_seconds=config.warning_apply_duration,
         )
@@ -228,15 +229,18 @@ class Node:
             catchup_entries=config.snapshot_catchup_entries,
         )
         self._leading = trio.Event()
+        self._log_full: DiskFull | None = None
         self._wire()
 
     def _wire(self) -> None:
         self.peer.save = self.wal_writer.ref.tell
         self.peer.apply = self.applier.ref.tell
         self.peer.on_leader_change = self._leader_changed
+        self.peer.on_log_full = self._log_failed
         self.applier.conf_change = self._conf_change
         self.applier.on_disk_full = self._disk_full
         self.applier.after_batch = self._after_batch
+        self.snapshotter.on_disk_full = self._disk_full
         self.executor.on_compact = self.compactor.wake
 
     def _actors(self) -> list[Any]:
@@ -264,7 +268,11 @@ class Node:
         context = self.context
         store = context.store
         if store.revision > context.hub.revision:
-            context.hub.notify(store.revision, store.take_events())
+            if context.hub.watched:
+                context.hub.notify(store.revision, store.take_events())
+            else:
+                store.drop_events()
+                context.hub.notify(store.revision, ())
         self.outbox.flush()
         self.snapshotter.look()
         if not self._leading.is_set() and self._leads():
@@ -287,10 +295,16 @@ class Node:
         def applied(conf_state: ConfState) -> None:
             self.snapshotter.set_conf_state(conf_state)
 
-        self.peer.ref.tell(ApplyConfChange(change, applied))
+        self.snapshotter.conf_change_applied()
+        with suppress(MailboxClosed):  # raft has been stopped: the next start applies it again
+            self.peer.ref.tell(ApplyConfChange(change, applied))
 
     def _disk_full(self, error: DiskFull) -> None:
         self.peer.refuse_writes(error)
+
+    def _log_failed(self, error: DiskFull) -> None:
+        self._log_full = error
+        self._leading.set()
 
     def _read_index(self, call: Call, then: Callable[[], None]) -> None:
         def read() -> None:
@@ -299,10 +313,7 @@ class Node:
             except EtcdError as error:
                 call.refuse(error)
 
-        try:
-            self.peer.ref.tell(ReadIndex(call, read))
-        except MailboxFull:
-            raise TooManyRequests from None
+        self.peer.offer(ReadIndex(call, read))
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -324,8 +335,11 @@ class Node:
         return config.advertise_client_urls
 
     async def wait_leading(self) -> None:
-        """Return when this member leads and can answer."""
+        """Return when this member leads and can answer; raises DiskFull if it cannot even be elected."""
+        was_leading = self._leading.is_set()
         await self._leading.wait()
+        if self._log_full is not None and not was_leading:
+            raise self._log_full
 
     def metrics(self) -> bytes:
         """The metrics page, as Prometheus reads it."""

@@ -6,13 +6,12 @@ second time. The fields' numbers are the `kind` of a call and select how the app
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from ..protowire import LENGTH, fields, varint
 from ..rpc.pb import membership_pb2, raft_internal_pb2, rpc_pb2
 
-__all__ = ["decode", "encode", "request_ids"]
+__all__ = ["RequestIds", "decode", "encode"]
 
 PUT: Final = 4
 DELETE_RANGE: Final = 5
@@ -45,17 +44,9 @@ _TAGS: Final = {kind: varint(kind << 3 | LENGTH) for kind in _CLASSES}
 _HEADER_TAG: Final = varint(_HEADER << 3 | LENGTH)
 
 
-def encode(kind: int, message: bytes, request_id: int) -> bytes:
-    """The log entry's data for the encoded request `message`."""
-    identity = b"\x08" + varint(request_id)
-    return b"%b%b%b%b%b%b" % (
-        _TAGS[kind],
-        varint(len(message)),
-        message,
-        _HEADER_TAG,
-        varint(len(identity)),
-        identity,
-    )
+def encode(kind: int, message: bytes, header: bytes) -> bytes:
+    """The log entry's data for the encoded request `message`; `header` is of `RequestIds`."""
+    return b"%b%b%b%b" % (_TAGS[kind], varint(len(message)), message, header)
 
 
 def decode(data: bytes) -> tuple[int, Any, int]:
@@ -72,13 +63,24 @@ def decode(data: bytes) -> tuple[int, Any, int]:
     return kind, request, request_id
 
 
-def request_ids(member_id: int, start_milliseconds: int) -> Iterator[int]:
+class RequestIds:
     """IDs that no other member gives, nor this one after a restart (etcd's idutil).
 
     Two bytes of the member's ID, five of the start time, one that counts (and carries over).
     """
-    prefix = (member_id & 0xFFFF) << 48
-    suffix = (start_milliseconds & 0xFF_FFFF_FFFF) << 8
-    while True:
-        suffix = (suffix + 1) & 0xFFFF_FFFF_FFFF
-        yield prefix | suffix
+
+    def __init__(self, member_id: int, start_milliseconds: int) -> None:
+        self._next = (member_id & 0xFFFF) << 48 | (start_milliseconds & 0xFF_FFFF_FFFF) << 8
+        self._high = -1
+        self._head = self._tail = b""
+
+    def header(self) -> bytes:
+        """The framed RequestHeader of the next ID. Only its low bits are encoded each time."""
+        self._next = number = self._next + 1
+        high = number >> 14
+        if high != self._high:
+            self._high = high
+            self._tail = varint(high)
+            self._head = b"%b%b\x08" % (_HEADER_TAG, varint(3 + len(self._tail)))
+        low = bytes((number & 127 | 128, number >> 7 & 127 | 128))
+        return self._head + low + self._tail

@@ -9,6 +9,7 @@ from ..errors import RequestTooLarge, TooManyRequests
 from . import proposals
 from .call import Call, Waiter
 from .errors import MailboxFull
+from .proposals import RequestIds
 from .world import Clock
 
 __all__ = ["Proposer"]
@@ -22,14 +23,14 @@ class Proposer:
     def __init__(
         self,
         tell: Callable[[Call], None],
-        ids: Callable[[], int],
+        ids: RequestIds,
         clock: Clock,
         *,
         request_bytes_max: int,
         election_seconds: float,
     ) -> None:
         self._tell = tell
-        self.next_id = ids
+        self._next_header = ids.header
         self._clock = clock
         self._request_bytes_max = request_bytes_max
         self.timeout_seconds = REQUEST_SECONDS_BASE + 2 * election_seconds
@@ -41,7 +42,7 @@ class Proposer:
             RequestTooLarge: more than `max-request-bytes`.
             TooManyRequests: the raft peer has more waiting than its mailbox holds.
         """
-        data = proposals.encode(kind, message, self.next_id())
+        data = proposals.encode(kind, message, self._next_header())
         if len(data) > self._request_bytes_max:
             raise RequestTooLarge
         call.kind = kind

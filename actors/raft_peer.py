@@ -7,6 +7,13 @@ proposals gather in the mailbox and in raft's log, which is what makes the next 
 Who waits for what: `pending` maps the index of a proposed entry to its call. An index alone names nothing (a
 new leader may put another entry there), but index and term together do: if the entry that is committed at the
 index has the term in which the call was appended, it is the call's entry (Raft paper, section 5.3).
+
+What clients bring goes through `offer`, which leaves room in the mailbox for what the node's own actors must be
+able to say: a `Saved` that does not fit would be the end of the node.
+
+A full disk has two degrees. When the backend cannot commit, new proposals are refused, and those that are in the
+log already are executed and answered. When the log itself cannot be written, these wait for nothing: they are
+told a timeout, for what became of them only the next start will show.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from ..errors import (
     Stopped,
     TooManyRequests,
 )
+from ..raft.errors import ProposalDropped
 from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
@@ -32,6 +40,7 @@ from ..raft.types import ConfChange, ConfState, Entry
 from .actor import Actor, Restart
 from .applier import Apply, ServeReads
 from .call import Call
+from .errors import MailboxClosed
 from .log import Log
 from .wal_writer import Save, Saved, SaveFailed
 from .world import World
@@ -39,6 +48,8 @@ from .world import World
 __all__ = ["ApplyConfChange", "Campaign", "CompactLog", "RaftPeer", "ReadIndex", "Tick"]
 
 log = Log("triode.raft")
+OFFERS_WAITING_MAX = 16_384
+OWN_MESSAGES_MAX = 4_096  # of the node's actors, and ticks
 PROPOSALS_PENDING_MAX = 20_000
 COMMITTED_UNAPPLIED_ENTRIES_MAX = 5_000
 
@@ -86,7 +97,7 @@ class RaftPeer(Actor[Message]):
     """Owns the raft node; everybody else talks to it by message."""
 
     restart = Restart.NEVER
-    mailbox_messages_max = 16_384
+    mailbox_messages_max = OFFERS_WAITING_MAX + OWN_MESSAGES_MAX
 
     def __init__(
         self,
@@ -105,7 +116,9 @@ class RaftPeer(Actor[Message]):
         self._saving: Ready | None = None
         self._campaigning = False
         self._apply_after: Sequence[Entry] = ()
-        self._disk_full: DiskFull | None = None
+        self._refuses_writes = False
+        self._log_full = False
+        self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
         self.pending: dict[int, Call] = {}
         self._reads: dict[bytes, list[ReadIndex]] = {}
         self._reads_asked = 0
@@ -119,6 +132,15 @@ class RaftPeer(Actor[Message]):
         self.last_index = 0
         self.leader_changes = 0
         self.proposals_failed = 0
+
+    def offer(self, message: Call | ReadIndex) -> None:
+        """Mail what a client brought. Raises TooManyRequests, or Stopped when the node is stopping."""
+        if len(self.mailbox) >= OFFERS_WAITING_MAX:
+            raise TooManyRequests
+        try:
+            self.ref.tell(message)
+        except MailboxClosed:
+            raise Stopped from None
 
     async def handle(self, batch: list[Message]) -> None:
         proposals: list[Call] = []
@@ -151,7 +173,7 @@ class RaftPeer(Actor[Message]):
         elif type(message) is Campaign:
             self._campaigning = True
         elif type(message) is SaveFailed:
-            self.refuse_writes(message.error)
+            self._log_failed(message.error)
 
     def _campaign(self) -> None:
         """Try to be elected; raft refuses as long as membership changes wait to be applied."""
@@ -167,7 +189,13 @@ class RaftPeer(Actor[Message]):
             for call in calls:
                 call.refuse(refusal())
             return
-        first, last = self._node.propose_batch([call.data for call in calls])
+        try:
+            first, last = self._node.propose_batch([call.data for call in calls])
+        except ProposalDropped:
+            self.proposals_failed += len(calls)
+            for call in calls:
+                call.refuse(NoLeader())
+            return
         assert last - first + 1 == len(calls), "a batch is appended whole"
         term, pending = self._node.raft.term, self.pending
         for index, call in enumerate(calls, first):
@@ -190,7 +218,7 @@ class RaftPeer(Actor[Message]):
 
     def _refusal(self) -> type[EtcdError] | None:
         """Why a proposal cannot be taken now, or None."""
-        if self._disk_full is not None:
+        if self._refuses_writes:
             return NoSpace
         if not self.is_leader:
             return NoLeader
@@ -207,7 +235,7 @@ class RaftPeer(Actor[Message]):
 
     def _make_ready(self) -> None:
         node = self._node
-        while self._saving is None and self._disk_full is None and node.has_ready():
+        while self._saving is None and not self._log_full and node.has_ready():
             ready = node.ready()
             self._note(ready)
             for state in ready.read_states:
@@ -266,11 +294,21 @@ class RaftPeer(Actor[Message]):
 
     def refuse_writes(self, error: DiskFull) -> None:
         """The disk is full: from now on proposals are refused, and reads go on."""
-        if self._disk_full is not None:
+        if self._refuses_writes:
             return
-        self._disk_full = error
-        log.error("the disk is full: writes are refused, reads go on; free space and restart")
-        self._fail_pending(NoSpace)
+        self._refuses_writes = True
+        log.error(
+            "the disk is full: writes are refused, reads go on; free space and restart",
+            error=str(error),
+        )
+
+    def _log_failed(self, error: DiskFull) -> None:
+        """The log takes nothing more, so what is not durable now will not be before the next start."""
+        self.refuse_writes(error)
+        if not self._log_full:
+            self._log_full = True
+            self._fail_pending(RequestTimeout)
+            self.on_log_full(error)
 
     def _fail_pending(self, error: type[EtcdError]) -> None:
         pending, self.pending = self.pending, {}

@@ -8,15 +8,18 @@ followers that are a little behind. The order matters: first the backend, then t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
 from ..backends.buffer import Backend
+from ..errors import DiskFull
 from ..raft.types import ConfState
 from ..raft.wal import WalSnapshot
 from .actor import Actor, Restart
 from .applier import Applier
-from .errors import MailboxFull
+from .errors import MailboxClosed, MailboxFull
 from .log import Log
 from .raft_peer import CompactLog, RaftPeer
 from .wal_writer import MarkSnapshot, WalWriter
@@ -58,10 +61,20 @@ class Snapshotter(Actor[Take]):
         self._catchup_entries = catchup_entries
         self.conf_state = conf_state
         self._asked = False
+        self._changes_under_way = 0
+        self.on_disk_full: Callable[[DiskFull], None]
+
+    def conf_change_applied(self) -> None:
+        """A membership change was applied to the store; its configuration comes with `set_conf_state`.
+
+        Until then there is nothing true to say in a snapshot at its index.
+        """
+        self._changes_under_way += 1
 
     def set_conf_state(self, conf_state: ConfState) -> None:
         """The membership that the next snapshot records; kept in the backend too, as etcd does."""
         self.conf_state = conf_state
+        self._changes_under_way -= 1
         record: dict[str, object] = {"voters": list(conf_state.voters)}
         if conf_state.learners:
             record["learners"] = list(conf_state.learners)
@@ -81,17 +94,25 @@ class Snapshotter(Actor[Take]):
 
     async def handle(self, batch: list[Take]) -> None:
         del batch
+        try:
+            await self._take()
+        except DiskFull as error:  # the log simply stays longer
+            self.on_disk_full(error)
+        self._asked = False
+
+    async def _take(self) -> None:
+        if self._changes_under_way:
+            return
         index, term = self._applier.applied_index, self._applier.applied_term
         conf_state = self.conf_state
         self._backend.commit()
-        if index == self._last_index:
-            self._asked = False
-            return
         await trio.to_thread.run_sync(self._backend.engine.sync)
+        if index <= self._last_index:
+            return
         record = WalSnapshot(index=index, term=term, conf_state=conf_state)
         self._wal_writer.ref.tell(MarkSnapshot(record, index))
         keep_from = index - self._catchup_entries
-        self._peer.ref.tell(CompactLog(index, keep_from, conf_state))
+        with suppress(MailboxClosed):  # raft has been stopped in the meantime
+            self._peer.ref.tell(CompactLog(index, keep_from, conf_state))
         self._last_index = index
-        self._asked = False
         log.debug("marked a snapshot", index=index, term=term)

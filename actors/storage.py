@@ -22,8 +22,8 @@ from ..config import Config
 from ..errors import CorruptData, DiskFull, StorageError
 from ..raft.disk import Disk
 from ..raft.storage import MemoryStorage
-from ..raft.types import Snapshot, SnapshotMetadata
-from ..raft.wal import WAL, Metadata, WalSnapshot
+from ..raft.types import HardState, Snapshot, SnapshotMetadata
+from ..raft.wal import SEGMENT_BYTES, WAL, Metadata, WalSnapshot
 from .log import Log
 
 __all__ = ["OpenedLog", "OpenedStorage", "open_storage"]
@@ -53,11 +53,17 @@ class OpenedStorage:
     lock: Lock | None
 
     def close(self) -> None:
-        """Close the files and give up the lock; the log is closed by its writer."""
+        """Close the files and give up the lock.
+
+        What the backend has buffered is dropped: after a graceful stop the applier has committed it, and
+        after a failure it may end in the middle of an entry. The log still has all of it.
+        """
         try:
-            self.backend.close()
-        except DiskFull as error:  # the log still has what the backend could not take
-            log.warning("the backend could not be committed at the end", error=str(error))
+            if self.log.wal is not None:
+                self.log.wal.close()
+            self.backend.engine.close()
+        except DiskFull as error:  # the log still has what is not in the backend's file
+            log.warning("the backend could not be synced at the end", error=str(error))
         finally:
             if self.lock is not None:
                 self.lock.release()
@@ -125,23 +131,44 @@ def _refuse_etcds(snap_dir: Path) -> None:
 def _open_log(
     disk: Disk, wal_dir: Path, member_id: int, cluster_id: int, backend: Backend
 ) -> OpenedLog:
-    storage = MemoryStorage()
     applied = int.from_bytes(backend.get("meta", b"consistent_index") or b"", "big")
-    if not disk.list_dir(wal_dir):
-        if applied:
-            raise CorruptData(
-                f"the backend has data up to log index {applied}, but there is no log in {wal_dir}:"
-                " bring the log back, or restore this member from a snapshot"
-            )
-        metadata = Metadata(node_id=member_id, cluster_id=cluster_id)
-        wal = WAL.create(disk, wal_dir, metadata.encode())
-        return OpenedLog(wal, member_id, cluster_id, storage, True, 0)
-    wal = WAL.open(disk, wal_dir)
+    if disk.list_dir(wal_dir):
+        wal = WAL.open(disk, wal_dir, segment_bytes=SEGMENT_BYTES)
+        try:
+            opened = _read_log(wal, wal_dir, applied)
+        except BaseException:
+            wal.close()
+            raise
+        if opened is not None:
+            return opened
+        wal.close()
+        _discard(disk, wal_dir)
+    elif applied:
+        raise CorruptData(
+            f"the backend has data up to log index {applied}, but there is no log in {wal_dir}:"
+            " bring the log back, or restore this member from a snapshot"
+        )
+    metadata = Metadata(node_id=member_id, cluster_id=cluster_id)
+    wal = WAL.create(disk, wal_dir, metadata.encode(), segment_bytes=SEGMENT_BYTES)
+    return OpenedLog(wal, member_id, cluster_id, MemoryStorage(), True, 0)
+
+
+def _read_log(wal: WAL, wal_dir: Path, applied: int) -> OpenedLog | None:
+    """The log of a member that has run before; None if it ended before its first write was whole."""
     contents = wal.read_all()
-    if wal.repaired is not None:
-        log.warning("repaired the torn end of the log", file=str(wal.repaired.file))
-    metadata = Metadata.decode(contents.metadata)
+    if (cut := wal.repaired) is not None:
+        log.warning(
+            "repaired the torn end of the log",
+            file=str(cut.file),
+            offset=cut.offset,
+            reason=cut.reason,
+            backup=str(cut.backup),
+        )
     start = wal.snapshot or WalSnapshot()
+    if contents.hard_state == HardState() and start.index == 0 and not applied:
+        return None
+    metadata = Metadata.decode(contents.metadata)
+    storage = MemoryStorage()
     if start.index:
         assert start.conf_state is not None, "a snapshot beyond index 0 has a membership"
         meta = SnapshotMetadata(start.conf_state, start.index, start.term)
@@ -150,13 +177,21 @@ def _open_log(
     storage.append(contents.entries)
     _check_agreement(wal_dir, applied, start.index, storage.last_index())
     return OpenedLog(
-        wal,
-        metadata.node_id,
-        metadata.cluster_id,
-        storage,
-        fresh=storage.last_index() == 0,
-        snapshot_index=start.index,
+        wal, metadata.node_id, metadata.cluster_id, storage, False, snapshot_index=start.index
     )
+
+
+def _discard(disk: Disk, wal_dir: Path) -> None:
+    """Remove, in one step, a log whose first write a crash has torn.
+
+    That write is the cluster's first configuration with the term and commit index that make it count.
+    Without these the member knows of no voter and could never be elected; and it has promised nothing yet.
+    """
+    doomed = wal_dir.with_name(wal_dir.name + ".torn")
+    disk.remove_tree(doomed)
+    disk.rename(wal_dir, doomed)
+    disk.fsync_dir(wal_dir.parent)
+    disk.remove_tree(doomed)
 
 
 def _check_agreement(wal_dir: Path, applied: int, first: int, last: int) -> None:

@@ -3,8 +3,9 @@
 A save is answered by a `Saved` to whoever asked, after the bytes are on the disk, and never otherwise. A failed
 write or fsync ends the node: what the disk holds then is unknown, and trying again would hide it
 (fsync may report an error once and succeed the next time with the pages dropped). The one exception is
-a full disk found while *writing*: nothing was acknowledged and nothing is half-there, so the node refuses
-writes and goes on serving reads until it is restarted with space.
+a full disk, found while a file is extended or the next one preallocated: nothing after the last `Saved` was
+acknowledged, so the node refuses writes and goes on serving reads until it is restarted with space. What
+the failed save left in the file may or may not be found then.
 
 fdatasync blocks. On a disk that answers within `INLINE_SYNC_SECONDS_MAX` it is called on the loop's own thread,
 because a hop to a worker thread and back costs as much as the call; on a slower one it is called in a
@@ -14,6 +15,7 @@ worker, so that reads, watches and heartbeats go on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import attrs
@@ -23,6 +25,7 @@ from ..errors import DiskFull
 from ..raft.types import Entry, HardState
 from ..raft.wal import WalSnapshot
 from .actor import Actor, Restart
+from .errors import MailboxClosed
 from .world import World
 
 __all__ = ["MarkSnapshot", "NoLog", "RaftLog", "Save", "Saved", "SaveFailed", "WalWriter"]
@@ -49,7 +52,7 @@ class Saved:
 
 @attrs.frozen
 class SaveFailed:
-    """The disk is full; the save did not happen, and none after it will."""
+    """The disk is full: nobody knows what became of the save, and none after it will happen."""
 
     error: DiskFull
 
@@ -135,17 +138,22 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
                     self._wal.save_snapshot(message.snapshot)
                     self._wal.release_to(message.release_to)
                     must_sync = True
+            if must_sync and self._fsync:
+                await self._sync()
         except DiskFull as error:
             self._full = error
-        if must_sync and self._full is None and self._fsync:
-            await self._sync()
         if self._full is not None:
-            self._done(SaveFailed(self._full))
+            self._tell(SaveFailed(self._full))
             return
         for save in saves:
-            self._done(Saved(save))
-        if len(saves) != len(batch):
+            self._tell(Saved(save))
+        if len(saves) != len(batch) and self._max_wals:
             self._wal.purge(self._max_wals)
+
+    def _tell(self, result: Saved | SaveFailed) -> None:
+        """Report to raft, unless it has been stopped in the meantime: then nobody waits any more."""
+        with suppress(MailboxClosed):
+            self._done(result)
 
     def _write(self, save: Save) -> None:
         if self._full is not None:

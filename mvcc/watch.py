@@ -198,6 +198,11 @@ class WatchHub:
         self._streams[stream] = None
         return stream
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches: if not, `notify` needs no events."""
+        return bool(self._streams)
+
     def statistics(self) -> WatchStatistics:
         streams = self._streams
         watchers = sum(len(stream.watchers) for stream in streams)

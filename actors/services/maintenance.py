@@ -17,6 +17,7 @@ from ...errors import (
     NotLeader,
     WrongDowngradeVersionFormat,
 )
+from ...mvcc.alarm import Alarm
 from ...mvcc.hashes import HashKV, hash_all
 from ...protowire import bytes_field, int_field
 from ...rpc.pb.membership_pb2 import DowngradeInfoSetRequest
@@ -52,12 +53,17 @@ class MaintenanceService:
         self._node = node
 
     def alarm(self, message: bytes, call: Call) -> None:
-        """Alarm: GET looks at this member, the others go through the log."""
+        """Alarm: GET is a linearizable read, the others go through the log."""
         request = AlarmRequest.FromString(message)
-        if request.action == ALARM_GET:
-            call.answer(self._header() + encode_alarms(change_alarm(self._node.alarms, request)))
-        else:
+        if request.action != ALARM_GET:
             self._node.proposer.propose(call, proposals.ALARM, request, message)
+        elif self._node.reads_locally:
+            self._list_alarms(request, call)
+        else:
+            self._node.read_index(call, lambda: self._list_alarms(request, call))
+
+    def _list_alarms(self, request: AlarmRequest, call: Call) -> None:
+        call.answer(self._header() + encode_alarms(change_alarm(self._node.alarms, request)))
 
     def status(self, message: bytes, call: Call) -> None:
         """Status: this member as it sees itself."""
@@ -80,8 +86,7 @@ class MaintenanceService:
         if not raft.leader:
             response.errors.append("etcdserver: no leader")
         for alarm in node.alarms.get():
-            # the text of etcd's protobuf library, which tools print as it is
-            response.errors.append(f"memberID:{alarm.member_id} alarm:{ALARM_NAMES[alarm.kind]} ")
+            response.errors.append(_alarm_text(alarm))
         call.answer(self._header() + response.SerializeToString())
 
     def hash(self, message: bytes, call: Call) -> None:
@@ -187,6 +192,12 @@ class MaintenanceService:
 
     def _header(self) -> bytes:
         return self._node.header.framed(self._node.store.revision)
+
+
+def _alarm_text(alarm: Alarm) -> str:
+    """The text of etcd's protobuf library, which tools print as it is: zeros are left out."""
+    member = f"memberID:{alarm.member_id} " if alarm.member_id else ""
+    return f"{member}alarm:{ALARM_NAMES[alarm.kind]} "
 
 
 def _hash_fields(result: HashKV) -> bytes:
