@@ -204,7 +204,7 @@ def test_a_crash_loses_only_what_was_not_synced(
 
     wal, view = read(disk, segment_bytes)
     assert view in recorder.states(recorder.synced)
-    # What was read is durable itself, and so is what follows.
+    # What is saved from here on follows it.
     assert wal.snapshot is not None
     last = wal.snapshot.index + len(view[1])
     term = max(view[0].term, 1)
@@ -251,7 +251,7 @@ def test_a_last_file_that_ends_anywhere_gives_a_prefix(snapshot: bool) -> None:
     path = DIRECTORY / recorder.wal.segments[-1].name
     states = recorder.states()
     lengths = set()
-    for size in range(recorder.wal._offset + 20):
+    for size in range(0, recorder.wal._offset + 20, 1 if snapshot else 7):
         view = _damaged(recorder, lambda disk, size=size: disk.open(path).truncate(size))  # type: ignore[misc]
         assert view is None or view in states
         # Only a file without its header, which a crash cannot leave, is refused.

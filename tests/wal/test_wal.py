@@ -261,6 +261,17 @@ def test_the_next_file_can_be_prepared_ahead(
     assert _reopen(wal, simulated_disk).last_index == 3
 
 
+def test_a_file_prepared_for_a_closed_log_is_closed(
+    small_log: SmallLog, simulated_disk: SimulatedDisk, directory: Path
+) -> None:
+    wal = small_log(simulated_disk, directory)
+    prepared = wal.prepare_next()
+    wal.close()
+    wal.adopt_next(prepared)
+    with pytest.raises(StorageError):
+        prepared.file.write_at(0, b"x")
+
+
 def test_purge_deletes_the_oldest_released_files(
     small_log: SmallLog, simulated_disk: SimulatedDisk, directory: Path, snapshot_at: SnapshotAt
 ) -> None:
