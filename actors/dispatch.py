@@ -15,6 +15,7 @@ from ..errors import Code, EtcdError
 from ..rpc.methods import METHODS
 from .call import Call, Outlet, Stream
 from .context import NodeContext
+from .services.auth import AuthService
 from .services.cluster import ClusterService
 from .services.concurrency import Queue
 from .services.election import ElectionService
@@ -38,6 +39,7 @@ class Dispatcher:
     def __init__(self, node: NodeContext) -> None:
         kv, lease = KVService(node), LeaseService(node)
         cluster, maintenance = ClusterService(node), MaintenanceService(node)
+        auth = AuthService(node)
         queue = Queue(node, kv, lease)
         lock, election, health = LockService(queue), ElectionService(queue), HealthService()
         self.unary: dict[str, UnaryHandler] = {
@@ -62,6 +64,8 @@ class Dispatcher:
             "/etcdserverpb.Maintenance/HashKV": maintenance.hash_kv,
             "/etcdserverpb.Maintenance/MoveLeader": maintenance.move_leader,
             "/etcdserverpb.Maintenance/Downgrade": maintenance.downgrade,
+            "/etcdserverpb.Auth/AuthStatus": auth.status,
+            "/etcdserverpb.Auth/Authenticate": auth.authenticate,
             "/v3lockpb.Lock/Lock": lock.lock,
             "/v3lockpb.Lock/Unlock": lock.unlock,
             "/v3electionpb.Election/Campaign": election.campaign,
