@@ -7,12 +7,14 @@ window could otherwise never arrive.
 
 from __future__ import annotations
 
+import attrs
+
 from ..h2.connection import Connection
 from ..h2.errors import ErrorCode
 from ..h2.streams import Stream
 from .framing import PREFIX_BYTES, Deframer
 
-__all__ = ["Call", "Session"]
+__all__ = ["Call", "Session", "SessionStatistics"]
 
 
 class Call:
@@ -28,6 +30,26 @@ class Call:
         """The status is known: what still comes is dropped."""
         self.held_bytes = 0
         """Credit that waits for `resume`."""
+
+
+@attrs.frozen
+class SessionStatistics:
+    """A look at one connection."""
+
+    open_calls: int
+    peer_calls: int
+    """Calls the peer has started since the connection began."""
+    collected_bytes: int
+    """Requests that are not complete yet."""
+    backlog_bytes: int
+    """Waits for the peer's flow control credit."""
+    pending_bytes: int
+    """Waits to be written."""
+    send_window_bytes: int
+    nuisances_left: int
+    """Of the flood budget, before time and work refill it."""
+    draining: bool
+    closed: bool
 
 
 class Session:
@@ -64,6 +86,11 @@ class Session:
         """Bytes of all calls that wait for the peer's flow control credit."""
         return self._outbox.backlog_bytes
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that `data_to_send` would give: what to look at while the socket takes no more."""
+        return self.connection.pending_bytes
+
     def pause(self, stream_id: int) -> None:
         """Withhold credit for the messages of a call whose consumer is slow, until `resume`."""
         stream = self._streams.get(stream_id)
@@ -85,6 +112,21 @@ class Session:
     @property
     def open_calls(self) -> int:
         return len(self._streams)
+
+    def statistics(self) -> SessionStatistics:
+        """How things stand now."""
+        conn = self.connection
+        return SessionStatistics(
+            open_calls=len(self._streams),
+            peer_calls=(conn.peer_stream_max + 1) >> 1,
+            collected_bytes=conn.collected_bytes,
+            backlog_bytes=self._outbox.backlog_bytes,
+            pending_bytes=conn.pending_bytes,
+            send_window_bytes=self._outbox.window,
+            nuisances_left=int(conn.budget.tokens),
+            draining=conn.draining,
+            closed=conn.closed,
+        )
 
     @property
     def closed(self) -> bool:

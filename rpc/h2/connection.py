@@ -117,6 +117,7 @@ class Connection:
         self.trailers_memo: dict[bytes, Any] = {}
         self._tail = bytearray()
         self._need_bytes = 0
+        self._counted_frames = self._counted_bytes = 0
         self._preface_due = not client
         self._settings_due = True
         frames = self.outbox.frames
@@ -257,14 +258,22 @@ class Connection:
             return b""
         data = b"".join(frames)
         frames.clear()
-        self.replies_bytes = 0
+        self.replies_bytes = self._counted_frames = self._counted_bytes = 0
         return data
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that `data_to_send` would give. Cheap to ask for again and again."""
+        frames = self.outbox.frames
+        if len(frames) > self._counted_frames:
+            self._counted_bytes += sum(map(len, frames[self._counted_frames :]))
+            self._counted_frames = len(frames)
+        return self._counted_bytes
 
     def reply(self, frame: bytes) -> None:
         """Queue a control frame that a frame of the peer's has called for; bounded."""
         self.replies_bytes += len(frame)
         if self.replies_bytes > self.limits.replies_bytes_max:
-            self.outbox.frames.clear()
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "replies are not read")
         self.outbox.frames.append(frame)
 
@@ -353,6 +362,7 @@ class Connection:
     def lost(self) -> None:
         """The transport is gone: drop everything."""
         self.outbox.frames.clear()
+        self._counted_frames = self._counted_bytes = 0
         self._drop()
 
     def _drop(self) -> None:

@@ -171,9 +171,10 @@ def _response(
 def _trailers(
     conn: Connection, stream: Stream, block: bytes, end_stream: bool, events: list[Event]
 ) -> None:
-    parsed = _parsed(conn, block, conn.trailers_memo, conn.parse_trailers)
     if stream.remote_closed:
+        _decode(conn, block)
         raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
+    parsed = _parsed(conn, block, conn.trailers_memo, conn.parse_trailers)
     if not end_stream:
         raise StreamFault(ErrorCode.PROTOCOL_ERROR, "trailers without END_STREAM")
     _check_length(stream)

@@ -353,6 +353,30 @@ def test_a_call_of_an_unknown_path_is_left_to_the_user() -> None:
     assert server.idle
 
 
+# --- looking at it ----------------------------------------------------------------------------
+
+
+def test_what_is_held_can_be_seen(pair: Any) -> None:
+    call = pair.client.start_call(pair.stream)
+    pair.pump()
+    for _ in range(5):
+        before = pair.server.pending_bytes
+        pair.server.send_message(call, bytes(10_000))
+        assert pair.server.pending_bytes >= before + 10_014
+    statistics = pair.server.statistics()
+    assert statistics.open_calls == statistics.peer_calls == 1
+    assert statistics.pending_bytes == len(pair.server.data_to_send())
+    assert pair.server.pending_bytes == 0
+    assert statistics.send_window_bytes == pair.server.connection.outbox.window
+    pair.server.send_message(call, bytes(10_000_000))
+    statistics = pair.server.statistics()
+    assert statistics.backlog_bytes == pair.server.backlog_bytes(call) > 0
+    assert not statistics.draining
+    pair.server.terminate()
+    assert pair.server.statistics().closed
+    assert pair.server.statistics().backlog_bytes == 0
+
+
 # --- keepalive --------------------------------------------------------------------------------
 
 
