@@ -26,6 +26,7 @@ Source: etcd 3.6 server/storage/wal (encoder.go, decoder.go, walpb/record.proto)
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 from collections.abc import Sequence
 
@@ -34,7 +35,7 @@ from google_crc32c import extend
 
 from ...protowire import bytes_field, fields, uvarint, varint
 from ..codec import decode_conf_state, encode_conf_state, encode_entries
-from ..types import ConfState, Entry
+from ..types import ConfState, Entry, HardState
 
 __all__ = [
     "FRAME_BYTES",
@@ -43,6 +44,7 @@ __all__ = [
     "RecordType",
     "WalSnapshot",
     "append_entries",
+    "append_state",
     "encode_crc_record",
     "encode_record",
     "parse_header",
@@ -127,7 +129,11 @@ def encode_record(kind: RecordType, data: bytes, crc: int) -> tuple[bytes, int]:
     """Frame one record after a chain that has reached `crc`; returns the bytes and the new value."""
     assert kind != RecordType.CRC
     crc = extend(crc, data)
-    payload = b"\x08%c\x10%b\x1a%b%b" % (kind, varint(crc), varint(len(data)), data)
+    if crc >> 28:
+        number = _LOW_14[crc & 16383] + _LOW_14[crc >> 14 & 16383] + _TOP_4[crc >> 28]
+    else:
+        number = varint(crc)
+    payload = b"\x08%c\x10%b\x1a%b%b" % (kind, number, varint(len(data)), data)
     return _word(len(payload)) + payload + _PADDING[-len(payload) & 7], crc
 
 
@@ -137,14 +143,33 @@ def encode_crc_record(crc: int) -> bytes:
     return _word(len(payload)) + payload + _PADDING[-len(payload) & 7]
 
 
-# --- Entries: the hot path ------------------------------------------------------------------------
+# --- Entries and hard states: the hot path --------------------------------------------------------
 # All that surrounds an entry depends on its length alone, but for the CRC. A CRC of at least 2**28
-# (15 of 16) takes five bytes, of which a table yields two at a time.
+# (15 of 16) takes five bytes, of which a table yields two at a time. Of a hard state, mostly the
+# low bits of the commit index change.
 
 _SHAPE_BYTES_MAX = 8192
 _shapes: dict[int, tuple[bytes, bytes, bytes]] = {}
 _LOW_14 = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(1 << 14))
 _TOP_4 = tuple(bytes((n,)) for n in range(16))
+_varint_memo = functools.lru_cache(maxsize=64)(varint)
+
+
+@functools.lru_cache(maxsize=16)
+def _state_head(term: int, vote: int) -> bytes:
+    return b"\x08%b\x10%b\x18" % (varint(term), varint(vote))
+
+
+def append_state(parts: list[bytes], state: HardState, crc: int) -> int:
+    """As `append_entries`, for a hard state."""
+    term, vote, commit = state
+    high = commit >> 14
+    data = _state_head(term, vote) + (
+        _LOW_14[commit & 16383] + _varint_memo(high) if high else varint(commit)
+    )
+    record, crc = encode_record(RecordType.STATE, data, crc)
+    parts.append(record)
+    return crc
 
 
 def _shape(data_bytes: int) -> tuple[bytes, bytes, bytes]:

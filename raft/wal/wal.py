@@ -25,10 +25,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import StorageError
-from ..codec import encode_hard_state
 from ..disk import Disk, DiskFile
 from ..types import Entry, HardState
-from .record import RecordType, WalSnapshot, append_entries, encode_crc_record, encode_record
+from .record import (
+    RecordType,
+    WalSnapshot,
+    append_entries,
+    append_state,
+    encode_crc_record,
+    encode_record,
+)
 from .repair import Repaired, cut_tail
 from .replay import Contents, Replay, Tail, read_log, read_newest
 from .segment import (
@@ -190,12 +196,14 @@ class WAL:
             assert last_index == first + len(entries) - 1, "entries do not follow each other"
             crc = append_entries(parts, entries, crc)
         if hard_state is not None and hard_state != _NO_STATE:
-            record, crc = encode_record(RecordType.STATE, encode_hard_state(hard_state), crc)
-            parts.append(record)
+            crc = append_state(parts, hard_state, crc)
         if not parts:
             return
-        with self._final():
+        try:  # `_final` written out: it is a microsecond in twenty
             self._write(b"".join(parts))
+        except BaseException as error:
+            self._failure = str(error) or type(error).__name__
+            raise
         self._crc, self.last_index = crc, last_index
         if hard_state is not None and hard_state != _NO_STATE:
             self.hard_state = hard_state
@@ -255,9 +263,9 @@ class WAL:
         metadata, after = encode_record(RecordType.METADATA, self.metadata, crc)
         header = encode_crc_record(crc) + metadata
         if self.hard_state != _NO_STATE:
-            state = encode_hard_state(self.hard_state)
-            record, after = encode_record(RecordType.STATE, state, after)
-            header += record
+            state: list[bytes] = []
+            after = append_state(state, self.hard_state, after)
+            header += state[0]
         return header, after
 
     def _write(self, data: bytes) -> None:

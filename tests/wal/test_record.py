@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triode.raft.codec import encode_entry
-from triode.raft.types import ConfState, Entry, EntryType
+from triode.raft.codec import encode_entry, encode_hard_state
+from triode.raft.types import ConfState, Entry, EntryType, HardState
 from triode.raft.wal import Metadata, RecordType, WalSnapshot
 from triode.raft.wal.reader import SegmentReader
 from triode.raft.wal.record import (
     append_entries,
+    append_state,
     encode_crc_record,
     encode_record,
     parse_header,
@@ -63,6 +64,21 @@ def test_many_entries_are_encoded_as_one_by_one(
         one_by_one += record
     assert b"".join(parts) == one_by_one
     assert after == crc
+
+
+@given(
+    st.integers(0, (1 << 64) - 1),
+    st.integers(0, (1 << 64) - 1),
+    st.one_of(st.integers(0, 1 << 15), st.integers(0, (1 << 64) - 1)),
+    st.integers(0, (1 << 32) - 1),
+)
+def test_a_hard_state_is_encoded_as_the_codec_does(
+    term: int, vote: int, commit: int, crc: int
+) -> None:
+    state = HardState(term, vote, commit)
+    parts: list[bytes] = []
+    after = append_state(parts, state, crc)
+    assert (parts[0], after) == encode_record(RecordType.STATE, encode_hard_state(state), crc)
 
 
 @given(st.lists(st.binary(max_size=600), max_size=10), st.integers(0, (1 << 32) - 1))
