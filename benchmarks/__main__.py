@@ -24,7 +24,7 @@ def main() -> int:
     for name in wanted:
         print(f"\n== {name}", flush=True)
         failed |= subprocess.run(
-            [sys.executable, str(HERE / f"{name}.py"), *quick], check=False
+            [sys.executable, "-m", f"benchmarks.{name}", *quick], cwd=HERE.parent, check=False
         ).returncode
     return failed
 
