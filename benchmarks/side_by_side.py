@@ -24,11 +24,22 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from triode.rpc.pb.rpc_pb2 import Compare, PutRequest, RangeRequest, RequestOp, TxnRequest
+import grpc
+
+from triode.rpc.pb.rpc_pb2 import (
+    Compare,
+    PutRequest,
+    RangeRequest,
+    RequestOp,
+    TxnRequest,
+    TxnResponse,
+)
 
 BIN = Path(sys.executable).parent
 KEY, VALUE = b"bench-ky", b"v" * 256
 LIST_KEYS = 100
+PUTS_PER_TXN = 100
+MEMORY_KEYS = 100_000
 READY_SECONDS_MAX = 60
 
 PUT = PutRequest(key=KEY, value=VALUE)
@@ -167,6 +178,31 @@ def fill(server: Server) -> None:
         server.load(Workload("fill", "KV/Put", message, 1, 1, 1))
 
 
+def fill_many(server: Server, keys: int) -> None:
+    """Put `keys` keys of 256 bytes, a hundred in each transaction."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        txn = channel.unary_unary(
+            "/etcdserverpb.KV/Txn", TxnRequest.SerializeToString, TxnResponse.FromString
+        )
+        for first in range(0, keys, PUTS_PER_TXN):
+            puts = [
+                RequestOp(request_put=PutRequest(key=b"key/%012d" % number, value=VALUE))
+                for number in range(first, first + PUTS_PER_TXN)
+            ]
+            txn(TxnRequest(success=puts))
+
+
+def compare_memory(pair: list[Server], keys: int) -> None:
+    """Resident memory before and after filling both alike."""
+    after = []
+    for server in pair:
+        before = server.memory_mib()
+        fill_many(server, keys)
+        after.append(server.memory_mib())
+        print(f"{server.name}: {before:.0f} MiB empty, {after[-1]:.0f} MiB with {keys} keys")
+    print(f"memory, ours / etcd: {after[0] / after[1]:.2f}")
+
+
 def measure(work: Workload, pair: list[Server], rounds: int) -> dict[str, object]:
     """Rounds in turn, so that a change of the machine's speed falls on both."""
     rates: list[list[float]] = [[], []]
@@ -193,8 +229,9 @@ def main() -> None:
     parser.add_argument("--backend", default="sqlite")
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory", action="store_true", help="compare memory instead of speed")
     options = parser.parse_args()
-    if not shutil.which("h2load"):
+    if not options.memory and not shutil.which("h2load"):
         sys.exit("h2load is missing: install the Debian package nghttp2-client")
     only = set(filter(None, options.only.split(",")))
     figures = []
@@ -202,6 +239,9 @@ def main() -> None:
         pair: list[Server] = []
         try:
             pair += [ours(Path(name), options.backend), etcd(Path(name))]
+            if options.memory:
+                compare_memory(pair, MEMORY_KEYS)
+                return
             print("first put after", *(f"{s.name} {s.ready_seconds:.2f} s," for s in pair))
             for server in pair:
                 fill(server)
