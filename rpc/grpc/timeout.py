@@ -23,7 +23,8 @@ def parse_timeout(value: bytes) -> int:
     digits = value[:-1]
     if unit is None or not 0 < len(digits) <= _DIGITS_MAX or not digits.isdigit():
         raise ValueError(f"not a timeout: {value!r}")
-    return min(int(digits) * unit, TIMEOUT_NS_MAX)
+    timeout_ns = int(digits) * unit
+    return min(TIMEOUT_NS_MAX, timeout_ns)
 
 
 def format_timeout(timeout_ns: int) -> bytes:

@@ -5,7 +5,7 @@ Bytes from the peer go into `receive`, which returns events; bytes for the peer 
 ends, an event says so) or GOAWAY (`closed` is set, the last event says why, and nothing more is read).
 
 `receive` is the hot path: one loop over the buffer, in which the two frames that make up a unary request,
-HEADERS with a remembered block and DATA, are handled in place, and every other frame goes to a
+HEADERS and DATA, are handled in place, and every other frame goes to a
 handler in `control.py` or `messages.py`. Bytes are copied once, out of the buffer into the event.
 
 Rules of this file: it owns the life of the connection (preface, shutdown, end) and the loop. Stream
@@ -19,7 +19,7 @@ from typing import Any
 
 from . import control, messages
 from .errors import ConnectionFault, ErrorCode, StreamFault
-from .events import ConnectionEnded, Event, RequestReceived
+from .events import ConnectionEnded, Event, HeadersReceived, RequestReceived
 from .fields import parse_plain, parse_trailers
 from .floods import NuisanceBudget
 from .frames import (
@@ -108,8 +108,8 @@ class Connection:
         self.replies_bytes = 0
         """Control frames in the outbox that the peer's frames have called for."""
         self.settings_acked = False
-        self.accept_max = STREAM_ID_MASK
-        """The id in our last GOAWAY: streams of the peer's above it are ignored."""
+        self.accept_max = 0 if client else STREAM_ID_MASK
+        """The highest stream the peer may open: what our last GOAWAY said; a server may open none."""
         self.block: messages.OpenBlock | None = None
         """A header block that goes on in CONTINUATION frames."""
         self.memo: dict[bytes, Any] = {}
@@ -198,19 +198,22 @@ class Connection:
             elif (
                 kind == HEADERS
                 and flags == END_HEADERS
-                and stream_id > self.peer_stream_max
+                and self.peer_stream_max < stream_id <= self.accept_max
                 and stream_id & 1
-                and (head := memo.get(data[start:stop])) is not None
-                and head.whole
                 and len(streams) < self.streams_max
-                and stream_id <= self.accept_max
                 and self.block is None
+                and not self._settings_due
             ):
-                # A request whose header block is known.
+                # A new request, with a body to come.
                 self.peer_stream_max = stream_id
-                streams[stream_id] = Stream(
-                    stream_id, head, outbox.initial_window, self.windows.initial
-                )
+                block = data[start:stop]
+                head = memo.get(block) or messages.request_head(self, stream_id, block, events)
+                if head is not None:
+                    streams[stream_id] = Stream(
+                        stream_id, head, outbox.initial_window, self.windows.initial
+                    )
+                    if not head.whole:
+                        events.append(HeadersReceived(stream_id, head, end_stream=False))
                 continue
             self._frame(kind, flags, stream_id & STREAM_ID_MASK, data[start:stop], events)
         else:

@@ -30,7 +30,15 @@ from .streams import AWAITED, Stream
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["OpenBlock", "end_faulty", "forget", "on_continuation", "on_data", "on_headers"]
+__all__ = [
+    "OpenBlock",
+    "end_faulty",
+    "forget",
+    "on_continuation",
+    "on_data",
+    "on_headers",
+    "request_head",
+]
 
 
 @attrs.define
@@ -115,6 +123,16 @@ def _parsed(
                 memo.clear()
             memo[block] = known
     return known
+
+
+def request_head(conn: Connection, stream_id: int, block: bytes, events: list[Event]) -> Any:
+    """The head of a new request; None when it is malformed, which is dealt with here."""
+    try:
+        return _parsed(conn, block, conn.memo, conn.parse_head)
+    except StreamFault as fault:
+        conn.budget.spend("faulty streams")
+        end_faulty(conn, stream_id, fault, events)
+        return None
 
 
 def _block(
