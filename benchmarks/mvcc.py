@@ -91,8 +91,8 @@ def writes(store: Store, scale: int) -> None:
     show("put and encode its event", (process_time() - began) / len(watched))
     deletes = [pb.DeleteRangeRequest(key=key(i)) for i in range(scale // 10)]
     began = process_time()
-    for request in deletes:
-        store.delete_range(request)
+    for delete in deletes:
+        store.delete_range(delete)
     show("delete", (process_time() - began) / len(deletes))
     run_puts(store, puts(scale // 10, scale))
     store.drop_events()
