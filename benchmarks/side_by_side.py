@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--memory", action="store_true", help="compare memory instead of speed")
     options = parser.parse_args()
-    if not options.memory and not shutil.which("h2load"):
+    if not shutil.which("h2load"):
         sys.exit("h2load is missing: install the Debian package nghttp2-client")
     only = set(filter(None, options.only.split(",")))
     figures = []
