@@ -162,7 +162,8 @@ def on_rst_stream(
     stream = conn.streams.pop(stream_id, None)
     if stream is None:
         return
-    if not conn.client:
+    # Cancelling a stream that has been answered is the ordinary end of a watch or a keep-alive.
+    if not conn.client and not stream.answered:
         conn.budget.spend("reset streams")
     forget(conn, stream)
     events.append(StreamReset(stream_id, int.from_bytes(payload, "big"), by_peer=True))

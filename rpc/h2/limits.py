@@ -40,10 +40,10 @@ class Limits:
     connection (ENHANCE_YOUR_CALM): the peer asks and asks, but does not read."""
     replies_bytes_max: int = 1 << 20
     """Control frames we owe (acks, resets) that nobody has taken with `data_to_send`."""
-    nuisance_burst: int = 2000
-    """Frames that cost us work and bring none (RST_STREAM on an open stream, PING, SETTINGS, empty
+    nuisance_burst: int = 10_000
+    """Frames that cost us work and bring none (RST_STREAM before any answer, PING, SETTINGS, empty
     DATA or CONTINUATION, PRIORITY, tiny WINDOW_UPDATE, faulty streams) in one burst ..."""
-    nuisance_per_second: int = 200
+    nuisance_per_second: int = 1000
     """... and how many of them time forgives each second, where a clock is given."""
     memo_blocks_max: int = 256
     """Distinct header blocks, and distinct heads, remembered for reuse."""

@@ -89,7 +89,7 @@ class Outbox:
             self._table_update_due = False
             self.shortcut_bytes_max = self.frame_bytes_max
             block = TABLE_SIZE_ZERO + block
-        self.wrote = True
+        self.wrote = stream.answered = True
         self.frames.append(
             headers(stream.id, block, end_stream=end_stream, frame_bytes_max=self.frame_bytes_max)
         )

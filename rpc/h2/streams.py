@@ -29,6 +29,7 @@ class Stream:
     """State of one stream. A plain slots class: one is made per request."""
 
     __slots__ = (
+        "answered",
         "auto_credit",
         "body",
         "call",
@@ -60,6 +61,8 @@ class Stream:
         """Collected pieces of a body that is wanted whole."""
         self.remote_closed = False
         self.local_closed = False
+        self.answered = False
+        """We have sent HEADERS: the peer has something for what it made us do."""
         self.auto_credit = True
         self.queue: deque[Chunk] | None = None
         """Body that waits for flow control credit."""

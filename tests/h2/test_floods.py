@@ -162,6 +162,16 @@ def test_pings_that_measure_the_round_trip_are_free(wire: Any, make_server: Make
     assert not server.closed
 
 
+def test_cancelling_what_was_answered_is_free(wire: Any, make_server: MakeServer) -> None:
+    """So ends each LeaseKeepAliveOnce of Go's client."""
+    server = make_server(nuisance_burst=10)
+    for at in range(1, 201, 2):
+        server.receive(wire.frame(1, 4, at, wire.block))
+        server.send_headers(at, b"\x88")
+        server.receive(wire.frame(3, 0, at, bytes((0, 0, 0, 8))))
+    assert not server.closed
+
+
 def test_credit_that_nobody_waits_for_is_free(wire: Any, make_server: MakeServer) -> None:
     server = make_server(nuisance_burst=10)
     server.receive(wire.frame(1, 4, 1, wire.block))
