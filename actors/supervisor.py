@@ -99,6 +99,7 @@ class Supervisor(Actor[Cell[Any]]):
         self._failure: TreeFailed | None = None
         self._ending = True  # no child may be started: not running, stopping, or failing
         self._recoveries: set[trio.CancelScope] = set()
+        self._starting: trio.CancelScope | None = None
         self._too_slow: deque[str] = deque(maxlen=TOO_SLOW_NAMES_MAX)
         for child in children:
             self._add(child)
@@ -168,12 +169,19 @@ class Supervisor(Actor[Cell[Any]]):
         self._window.clear()
         self.mailbox.receive_nowait()
         self._ending = False
-        for cell in list(self._cells.values()):
-            try:
-                await self._start(cell)
-            except TreeFailed:
-                await self._take_all_down()
-                raise
+        with (
+            trio.CancelScope() as self._starting
+        ):  # a fatal failure of one that has started ends it
+            for cell in list(self._cells.values()):
+                try:
+                    await self._start(cell)
+                except TreeFailed:
+                    await self._take_all_down()
+                    raise
+        self._starting = None
+        if self._failure is not None:
+            await self._take_all_down()
+            raise self._failure
 
     async def run(self) -> None:
         """Decide about children that went down; see the head of the module."""
@@ -214,6 +222,8 @@ class Supervisor(Actor[Cell[Any]]):
             return
         if (fatal := _fatal_failure(cell, reason)) is not None:
             self._failure = self._failure or fatal
+            if self._starting is not None:
+                self._starting.cancel()
         elif cell.state is State.STOPPED or reason is DownReason.CANCELLED:
             return
         self._report(cell)
