@@ -89,7 +89,7 @@ class Snapshotter(Actor[Take]):
             self._asked = True
             try:
                 self.ref.tell(Take())
-            except MailboxFull:
+            except (MailboxFull, MailboxClosed):  # when the node stops, the next start takes one
                 self._asked = False
 
     async def handle(self, batch: list[Take]) -> None:
