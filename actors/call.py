@@ -18,7 +18,7 @@ import trio
 from ..errors import EtcdError, RequestTimeout
 from .traffic import MethodCounter
 
-__all__ = ["NO_METADATA", "Call", "Outlet", "Sink", "Stream", "Waiter"]
+__all__ = ["NO_METADATA", "Call", "Metadata", "Outlet", "Sink", "Stream", "Waiter"]
 
 Metadata = Mapping[str, "str | bytes"]
 NO_METADATA: Metadata = {}

@@ -1,21 +1,22 @@
-"""One client connection: bytes in, calls out, answers back.
+"""One client connection that speaks HTTP/2: bytes in, calls out, answers back.
 
-The connection is where a call is admitted: it decides which protocol is spoken, keeps the limits of the
-wire, and will be the place where TLS and permissions are enforced. It owns no task per call. Answers are put
-straight into its codec's outbox by whoever has them, and leave in one write at the end of that turn
-(`Outbox.flush`); only what the kernel does not take at once is left to the writer task.
+The connection is where a call is admitted and the limits of the wire are kept. It owns no task per call.
+Answers are put straight into its codec by whoever has them, and leave in one write at the end of that turn;
+`Outgoing` keeps what does not leave. A client that asks faster than it reads has its further calls set aside
+(`_parked`) until it has caught up, while its frames are still read, because its flow control credit is among
+them; on a client whose socket is full, nothing is read at all.
 """
 
 from __future__ import annotations
 
-import trio
-from google.protobuf.message import DecodeError
+from collections import OrderedDict
 
-from ..errors import Code, EtcdError, Stopped
+import trio
+
+from ..errors import Code, DeadlineExceeded, EtcdError, Stopped
 from ..rpc.grpc.events import (
     CallStarted,
     Cancelled,
-    Ended,
     HalfClosed,
     HttpRequest,
     Message,
@@ -25,18 +26,27 @@ from ..rpc.grpc.events import (
 )
 from ..rpc.grpc.keepalive import KeepaliveEnforcer
 from ..rpc.grpc.server import GrpcServer
+from ..rpc.h2.errors import ErrorCode
 from ..rpc.h2.limits import Limits
 from ..rpc.methods import UNARY_PATHS
 from .call import Call, Stream
-from .dispatch import Dispatcher, undecodable
+from .dispatch import Dispatcher
+from .failures import refusal_of
+from .http2_pages import Http2Pages
+from .log import Log
 from .outbox import Outbox
+from .outgoing import CROWDED_BYTES, TURN_BYTES_MAX, Outgoing
 from .traffic import MethodCounter
 from .transport import Transport
 from .world import Clock
 
 __all__ = ["GrpcConnection", "GrpcSettings"]
 
-UNSENT_BYTES_MAX = 16 * 1024 * 1024  # beyond it nothing more is read from this client
+PARKED_BYTES_MAX = 64 * 1024 * 1024  # requests set aside; a client that sends more is cut off
+PARKED_AT_ONCE = 64  # requests taken up again before others have their turn
+FAREWELL_SECONDS_MAX = 2.0  # for the client to take the last words, and to close
+
+log = Log("triode.serving")
 
 
 class GrpcSettings:
@@ -47,6 +57,7 @@ class GrpcSettings:
         dispatcher: Dispatcher,
         outbox: Outbox,
         clock: Clock,
+        pages: Http2Pages,
         *,
         message_bytes_max: int,
         concurrent_streams_max: int,
@@ -55,6 +66,7 @@ class GrpcSettings:
         self.dispatcher = dispatcher
         self.outbox = outbox
         self.clock = clock
+        self.pages = pages
         self.message_bytes_max = message_bytes_max
         self.limits = Limits(concurrent_streams_max=concurrent_streams_max)
         self.ping_interval_seconds_min = ping_interval_seconds_min
@@ -65,231 +77,306 @@ class GrpcConnection:
 
     def __init__(self, transport: Transport, settings: GrpcSettings) -> None:
         self._transport = transport
-        self._outbox = settings.outbox
         self._dispatcher = settings.dispatcher
+        self._pages = settings.pages
         self._grpc = GrpcServer(
             is_unary=UNARY_PATHS,
             limits=settings.limits,
             message_bytes_max=settings.message_bytes_max,
             clock=settings.clock.now,
             keepalive=KeepaliveEnforcer(settings.ping_interval_seconds_min),
+            http=True,
+        )
+        self._traffic = settings.dispatcher.traffic
+        self._reading = trio.CancelScope()
+        self.out = Outgoing(
+            self._grpc,
+            transport,
+            settings.outbox,
+            self._traffic,
+            on_room=self._writable,
+            on_closed=self._reading.cancel,
         )
         self._streams: dict[int, Stream] = {}
         self._counters: dict[int, MethodCounter] = {}
-        self._traffic = settings.dispatcher.traffic
         self._scopes: dict[int, trio.CancelScope] = {}
-        self._unsent: memoryview | None = None
-        self._writer_wanted = trio.Event()
-        self._drained = trio.Event()
-        self._gone = False
-        self.dirty = False
+        self._crowded = False
+        self._parked: OrderedDict[int, Request] = OrderedDict()
+        self._parked_bytes = 0
+        self._nursery: trio.Nursery
 
     # --- the sink -------------------------------------------------------------------------------
 
     def answer(self, tag: int, message: bytes) -> None:
         """Answer the call on stream `tag`."""
-        self._grpc.respond(tag, message)
+        try:
+            self._grpc.respond(tag, message)
+        except Exception as error:  # noqa: BLE001  # the applier calls this: it must go on
+            self.broken(error)
+            return
         if self._scopes:
             self._scopes.pop(tag, None)
-        if not self.dirty:
-            self.dirty = True
-            self._outbox.add(self)
+        self.out.added(len(message))
 
     def refuse(self, tag: int, error: EtcdError) -> None:
         """Fail the call on stream `tag`."""
         self._grpc.fail(tag, error.status, error.message)
         self._scopes.pop(tag, None)
-        self.touch()
-
-    def touch(self) -> None:
-        """There is something to send at the end of this turn."""
-        if not self.dirty:
-            self.dirty = True
-            self._outbox.add(self)
+        self.out.touch()
 
     # --- reading --------------------------------------------------------------------------------
 
     async def run(self, first_bytes: bytes) -> None:
         """Serve until the client or the node ends the connection."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write)
+            self._nursery = nursery
+            nursery.start_soon(self.out.run)
             try:
-                await self._read(first_bytes)
+                with self._reading:
+                    await self._read(first_bytes)
+                self._end_calls()
+                if self._grpc.closed:
+                    await self._take_leave()
             finally:
-                self._close()
+                self._end_calls()
+                self.out.lose()
                 nursery.cancel_scope.cancel()
 
     async def _read(self, data: bytes) -> None:
-        grpc = self._grpc
-        while data:
-            self._traffic.received_bytes += len(data)
+        grpc, out, traffic = self._grpc, self.out, self._traffic
+        while data and not out.gone:
+            traffic.received_bytes += len(data)
             for event in grpc.receive(data):
                 if type(event) is Request:
-                    self._request(event)
+                    if self._crowded:
+                        self._park(event)
+                    else:
+                        self._request(event)
+                        if out.queued_bytes > TURN_BYTES_MAX:
+                            self._make_room()
                 else:
                     self._event(event)
-            self.flush()
-            if grpc.closed or self._gone:
-                await self._drain()
+            self._make_room()
+            if grpc.closed:
                 return
-            if self._unsent is not None and len(self._unsent) > UNSENT_BYTES_MAX:
-                await self._drain()
+            if out.unsent is not None:
+                await out.wait_socket_below(CROWDED_BYTES)
             data = await self._transport.receive()
+
+    async def _take_leave(self) -> None:
+        """The last words are GOAWAY: give the client the time to read them.
+
+        What it still sends is read and dropped, as the kernel would answer it by a reset, which may destroy what
+        is on its way to the client.
+        """
+        with trio.move_on_after(FAREWELL_SECONDS_MAX):
+            self.out.flush()
+            await self.out.wait_below(0)
+            self._transport.end_writing()
+            while await self._transport.receive():
+                pass
 
     def _request(self, event: Request) -> None:
         stream_id, head, message = event
         scope = self._dispatcher.call(head.path, message, Call(self, stream_id, head.metadata))
         if scope is not None:
+            if head.timeout_ns is not None:
+                scope.deadline = trio.current_time() + head.timeout_ns / 1e9
             self._scopes[stream_id] = scope
 
     def _event(self, event: ServerEvent) -> None:
         if type(event) is Message:
             self._message(event)
         elif type(event) is CallStarted:
-            path = event.head.path
-            counter = self._traffic.counter(path)
-            outlet = _StreamOutlet(self, self._grpc, event.stream_id, counter)
-            self._counters[event.stream_id] = counter
-            stream = self._dispatcher.open(path, outlet)
-            if stream is not None:
-                self._streams[event.stream_id] = stream
+            self._started(event)
         elif type(event) is HalfClosed:
-            stream = self._streams.get(event.stream_id)
-            if stream is not None:
-                stream.half_closed()
+            self._half_closed(event.stream_id)
         elif type(event) is Cancelled:
             self._cancelled(event.stream_id)
         elif type(event) is Writable:
-            stream = self._streams.get(event.stream_id)
-            if stream is not None:
-                stream.writable()
+            self._writable(event.stream_id)
         elif type(event) is HttpRequest:
-            self._grpc.fail(event.stream_id, 12, "not a gRPC request")
-        elif type(event) is Ended:
-            self._gone = True
+            scope = self._scopes[event.stream_id] = trio.CancelScope()
+            self._nursery.start_soon(self._page, event, scope)
+
+    # --- calls set aside ------------------------------------------------------------------------
+
+    def _make_room(self) -> None:
+        """Write what was answered in this turn, and see whether the client takes it."""
+        out = self.out
+        out.flush()
+        if not self._crowded and out.waiting_bytes > CROWDED_BYTES and not self._grpc.closed:
+            self._crowded = True
+            self._nursery.start_soon(self._unpark)
+
+    def _park(self, event: Request) -> None:
+        self._parked[event.stream_id] = event
+        self._parked_bytes += len(event.message)
+        if self._parked_bytes > PARKED_BYTES_MAX:
+            self._grpc.terminate(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
+
+    async def _unpark(self) -> None:
+        """Take up the calls that were set aside, in order, as the client reads its answers."""
+        out, parked = self.out, self._parked
+        while True:
+            await out.wait_below(CROWDED_BYTES // 2)
+            for _ in range(PARKED_AT_ONCE):
+                if not parked or out.waiting_bytes > CROWDED_BYTES:
+                    break
+                _, event = parked.popitem(last=False)
+                self._parked_bytes -= len(event.message)
+                self._request(event)
+            out.flush()
+            if out.gone or not parked:
+                self._crowded = False
+                return
+            await trio.lowlevel.checkpoint()
+
+    # --- pages ----------------------------------------------------------------------------------
+
+    async def _page(self, event: HttpRequest, scope: trio.CancelScope) -> None:
+        """Answer a request that is not gRPC."""
+        with scope:
+            reply = await self._pages.answer(event.head, event.body)
+            self._grpc.respond_http(event.stream_id, reply.status, reply.fields, reply.body)
+            self._scopes.pop(event.stream_id, None)
+            self.out.added(len(reply.body))
+            self.out.flush()
+
+    # --- streaming calls ------------------------------------------------------------------------
+
+    def _started(self, event: CallStarted) -> None:
+        stream_id, head = event
+        counter = self._traffic.counter(head.path)
+        self._counters[stream_id] = counter
+        outlet = _StreamOutlet(self, self._grpc, stream_id, counter)
+        try:
+            stream = self._dispatcher.open(head.path, outlet, head.metadata)
+        except Exception as error:  # noqa: BLE001
+            self.finished(stream_id, refusal_of(error, head.path))
+            return
+        if stream is not None:
+            self._streams[stream_id] = stream
+            if head.timeout_ns is not None:
+                scope = self._scopes[stream_id] = trio.CancelScope()
+                self._nursery.start_soon(self._end_late, stream_id, head.timeout_ns / 1e9, scope)
+
+    async def _end_late(self, stream_id: int, seconds: float, scope: trio.CancelScope) -> None:
+        """End a stream whose time is over; a client that keeps time itself comes first."""
+        with scope:
+            await trio.sleep(seconds)
+            self._failed(stream_id, DeadlineExceeded())
+            self.out.flush()
 
     def _message(self, event: Message) -> None:
-        stream = self._streams.get(event.stream_id)
+        stream_id, data = event
+        stream = self._streams.get(stream_id)
         if stream is None:
             return
-        self._counters[event.stream_id].received += 1
+        self._counters[stream_id].received += 1
         try:
-            stream.message(event.data)
-        except EtcdError as error:
-            self.finished(event.stream_id, error)
-            stream.cancelled()
-        except DecodeError:
-            self.finished(event.stream_id, undecodable())
-            stream.cancelled()
+            stream.message(data)
+        except Exception as error:  # noqa: BLE001
+            self._failed(stream_id, error)
+
+    def _half_closed(self, stream_id: int) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            try:
+                stream.half_closed()
+            except Exception as error:  # noqa: BLE001
+                self._failed(stream_id, error)
+
+    def _writable(self, stream_id: int) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            try:
+                stream.writable()
+            except Exception as error:  # noqa: BLE001
+                self._failed(stream_id, error)
+
+    def _failed(self, stream_id: int, error: Exception) -> None:
+        """A stream ends with an error that its service has not dealt with."""
+        stream = self._streams.get(stream_id)
+        self.finished(stream_id, refusal_of(error))
+        if stream is not None:
+            _cancel(stream)
 
     def _cancelled(self, stream_id: int) -> None:
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             self._counters.pop(stream_id).ended[Code.CANCELED] += 1
-            stream.cancelled()
+            self.out.forget(stream_id)
+            _cancel(stream)
         scope = self._scopes.pop(stream_id, None)
         if scope is not None:
             scope.cancel()
+        if self._parked and (parked := self._parked.pop(stream_id, None)) is not None:
+            self._parked_bytes -= len(parked.message)
 
     def finished(self, stream_id: int, error: EtcdError | None) -> None:
         """A stream ends with a status."""
         self._streams.pop(stream_id, None)
+        scope = self._scopes.pop(stream_id, None)
+        if scope is not None:
+            scope.cancel()
         counter = self._counters.pop(stream_id, None)
         if counter is None:
             return
+        self.out.forget(stream_id)
         if error is None:
             counter.ok += 1
             self._grpc.finish(stream_id)
         else:
             counter.ended[error.status] += 1
             self._grpc.finish(stream_id, error.status, error.message)
-        self.touch()
-
-    # --- writing --------------------------------------------------------------------------------
-
-    def flush(self) -> None:
-        """Write what there is, as far as the kernel takes it now."""
-        self.dirty = False
-        if self._unsent is not None or self._gone:
-            return
-        data = self._grpc.data_to_send()
-        if not data:
-            return
-        self._traffic.sent_bytes += len(data)
-        try:
-            sent = self._transport.write_nowait(data)
-        except OSError:
-            self._lost()
-            return
-        if sent < len(data):
-            self._unsent = memoryview(data)[sent:]
-            self._writer_wanted.set()
-
-    async def _write(self) -> None:
-        """Write what did not fit, whenever there is room again."""
-        while True:
-            await self._writer_wanted.wait()
-            self._writer_wanted = trio.Event()
-            while self._unsent is not None and not self._gone:
-                await self._transport.wait_writable()
-                self._write_some()
-            self._drained.set()
-
-    def _write_some(self) -> None:
-        assert self._unsent is not None
-        try:
-            sent = self._transport.write_nowait(self._unsent)
-        except OSError:
-            self._lost()
-            return
-        rest = self._unsent[sent:]
-        self._unsent = rest if len(rest) else None
-        if self._unsent is None:
-            self.flush()
-
-    async def _drain(self) -> None:
-        """Wait until what is unsent has left, or the connection is gone."""
-        while self._unsent is not None and not self._gone:
-            self._drained = trio.Event()
-            await self._drained.wait()
-
-    def _lost(self) -> None:
-        self._gone = True
-        self._unsent = None
-        self._drained.set()
-        self._transport.close()
+        self.out.touch()
 
     # --- ending ---------------------------------------------------------------------------------
 
     def shut_down(self) -> None:
         """End gracefully: no new calls, streams are told, unary calls may finish."""
         for stream_id, stream in list(self._streams.items()):
-            stream.cancelled()
+            _cancel(stream)
             self.finished(stream_id, Stopped())
+        for stream_id in list(self._parked):
+            self.refuse(stream_id, Stopped())
+        self._parked.clear()
         self._grpc.shutdown()
-        self.flush()
+        self.out.flush()
 
     @property
     def idle(self) -> bool:
         """Whether nothing is waited for on this connection."""
-        return self._gone or (self._grpc.idle and self._unsent is None)
+        return self.out.gone or (self._grpc.idle and self.out.unsent is None)
 
-    def _close(self) -> None:
-        self._gone = True
+    def _end_calls(self) -> None:
+        """The client is gone: whatever works for it ends."""
         for stream in self._streams.values():
-            stream.cancelled()
+            _cancel(stream)
         self._streams.clear()
-        for scope in self._scopes.values():
+        for scope in list(self._scopes.values()):
             scope.cancel()
         self._scopes.clear()
-        self._drained.set()
-        self._transport.close()
+        self._parked.clear()
+
+    def broken(self, error: Exception) -> None:
+        """The codec failed in a way that was not foreseen: it cannot be trusted any more."""
+        log.failure("a connection failed", error, peer=self._transport.peer)
+        self.out.lose()
+
+
+def _cancel(stream: Stream) -> None:
+    try:
+        stream.cancelled()
+    except Exception as error:  # noqa: BLE001  # the other streams of the connection must be told too
+        log.failure("ending a stream failed", error)
 
 
 class _StreamOutlet:
     """The `Outlet` of one gRPC stream."""
 
-    __slots__ = ("_connection", "_counter", "_grpc", "_stream_id")
+    __slots__ = ("_connection", "_counter", "_grpc", "_out", "_stream_id")
 
     def __init__(
         self,
@@ -300,18 +387,21 @@ class _StreamOutlet:
     ) -> None:
         self._counter = counter
         self._connection = connection
+        self._out = connection.out
         self._grpc = grpc
         self._stream_id = stream_id
 
     def send(self, message: bytes) -> None:
         self._counter.sent += 1
-        self._grpc.send_message(self._stream_id, message)
-        self._connection.touch()
+        try:
+            self._grpc.send_message(self._stream_id, message)
+        except Exception as error:  # noqa: BLE001  # the applier calls this: it must go on
+            self._connection.broken(error)
+            return
+        self._out.added(len(message))
 
     def backlog(self) -> int:
-        unsent = self._connection._unsent
-        waiting = 0 if unsent is None else len(unsent)
-        return self._grpc.backlog_bytes(self._stream_id) + waiting
+        return self._out.backlog(self._stream_id)
 
     def finish(self, error: EtcdError | None = None) -> None:
         self._connection.finished(self._stream_id, error)

@@ -10,12 +10,12 @@ import attrs
 
 from ..backends.buffer import Backend
 from ..config import Config
-from ..errors import EtcdError
 from ..mvcc.alarm import Alarms
 from ..mvcc.lease import Lessor
 from ..mvcc.store import Store
 from ..mvcc.watch import WatchHub
 from .answers import Header
+from .failures import refusal_of
 from .membership import Membership
 from .proposer import Proposer
 from .world import World
@@ -78,8 +78,8 @@ class NodeContext:
         async def run() -> None:
             try:
                 message = await work()
-            except EtcdError as error:
-                call.refuse(error)
+            except Exception as error:  # noqa: BLE001  # one call fails, not the node
+                call.refuse(refusal_of(error))
             else:
                 call.answer(message)
             self.flush()

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
-from google.protobuf.message import DecodeError
 
-from ..errors import Code, EtcdError
+from ..errors import Code, EtcdError, InvalidClientAPIVersion, NoLeader
 from ..rpc.methods import METHODS
-from .call import Call, Outlet, Stream
+from .call import NO_METADATA, Call, Metadata, Outlet, Stream
 from .context import NodeContext
+from .failures import refusal_of
 from .services.auth import AuthService
 from .services.cluster import ClusterService
 from .services.concurrency import Queue
@@ -37,6 +37,7 @@ class Dispatcher:
     """The handlers of one node by path."""
 
     def __init__(self, node: NodeContext) -> None:
+        self._raft = node.raft
         kv, lease = KVService(node), LeaseService(node)
         cluster, maintenance = ClusterService(node), MaintenanceService(node)
         auth = AuthService(node)
@@ -93,26 +94,41 @@ class Dispatcher:
             call.refuse(unimplemented(path))
             return None
         try:
+            if call.metadata:
+                self._admit(call.metadata)
             return handler(message, call)
         except EtcdError as error:
             call.refuse(error)
-        except DecodeError:
-            call.refuse(undecodable())
+        except Exception as error:  # noqa: BLE001  # one call fails, not the node
+            call.refuse(refusal_of(error, path))
         return None
 
-    def open(self, path: str, out: Outlet) -> Stream | None:
-        """Begin a streaming call; None if there is no such RPC (the outlet is told)."""
+    def open(self, path: str, out: Outlet, metadata: Metadata = NO_METADATA) -> Stream | None:
+        """Begin a streaming call; None if it is refused (the outlet is told)."""
         self.traffic.counter(path).started += 1
         opener = self.streams.get(path)
         if opener is None:
             out.finish(unimplemented(path))
             return None
-        return opener(out)
+        try:
+            self._admit(metadata)
+            return opener(out)
+        except Exception as error:  # noqa: BLE001
+            out.finish(refusal_of(error, path))
+            return None
+
+    def _admit(self, metadata: Metadata) -> None:
+        """What every call is held against. Raises NoLeader, InvalidClientAPIVersion."""
+        if metadata.get("hasleader") == "true" and not self._raft.leader:
+            raise NoLeader
+        version = metadata.get("client-api-version")
+        if isinstance(version, str) and not version.isascii() and not _is_utf8(version):
+            raise InvalidClientAPIVersion
 
 
-def undecodable() -> EtcdError:
-    """What gRPC answers when a request is not a message of its type."""
-    return EtcdError("grpc: error unmarshalling request", code=Code.INTERNAL)
+def _is_utf8(text: str) -> bool:
+    """Whether metadata was valid UTF-8: what was not comes with surrogate escapes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def unimplemented(path: str) -> EtcdError:

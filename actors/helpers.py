@@ -7,10 +7,14 @@ from typing import Any
 
 import trio
 
+from ..errors import TooManyRequests
 from .actor import Actor, Restart
 from .errors import MailboxFull
+from .log import Log
 
 __all__ = ["Periodic", "Tasks"]
+
+log = Log("triode.tasks")
 
 
 class Periodic(Actor[None]):
@@ -33,25 +37,39 @@ class Periodic(Actor[None]):
                 continue
 
 
+TASKS_MAX = 20_000  # a lock that waits takes about 10 KB
+
 Work = Callable[[], Awaitable[Any]]
 
 
 class Tasks(Actor[Work]):
-    """Runs what takes longer than a turn: hashes, snapshots, locks that wait. At most so many at once."""
+    """Runs what takes longer than a turn: hashes, snapshots, locks that wait."""
 
     restart = Restart.NEVER
-    mailbox_messages_max = 65_536
+    mailbox_messages_max = TASKS_MAX
 
     def __init__(self) -> None:
         super().__init__(name="tasks")
+        self.running = 0
 
     def spawn(self, work: Work) -> None:
-        """Run `work` in a task of its own; raises MailboxFull when far too many wait."""
+        """Run `work` in a task of its own; raises TooManyRequests at `TASKS_MAX`."""
+        if self.running + len(self.mailbox) >= TASKS_MAX:
+            raise TooManyRequests
         self.ref.tell(work)
 
     async def handle(self, batch: list[Work]) -> None:
         for work in batch:
-            self.nursery.start_soon(work)
+            self.running += 1
+            self.nursery.start_soon(self._run, work)
+
+    async def _run(self, work: Work) -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  # the other tasks have nothing to do with it
+            log.failure("a task failed", error)
+        finally:
+            self.running -= 1
 
     async def stopping(self) -> None:
         self.nursery.cancel_scope.cancel()

@@ -35,3 +35,12 @@ class Log:
     def error(self, message: str, **fields: Any) -> None:
         """Something that failed."""
         self._logger.error(message, extra={"fields": fields}, stacklevel=2)
+
+    def failure(self, message: str, error: BaseException, **fields: Any) -> None:
+        """Something that was not foreseen: with the traceback, for whoever mends it."""
+        self._logger.error(
+            message,
+            extra={"fields": {**fields, "error": repr(error)}},
+            exc_info=error,
+            stacklevel=2,
+        )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .log import Log
+
 __all__ = ["Flushable", "Outbox"]
+
+log = Log("triode.serving")
 
 
 class Flushable(Protocol):
@@ -12,6 +16,9 @@ class Flushable(Protocol):
 
     def flush(self) -> None:
         """Write them, as far as possible without waiting."""
+
+    def lose(self) -> None:
+        """Writing has failed in a way that was not foreseen: drop everything."""
 
 
 class Outbox:
@@ -25,8 +32,12 @@ class Outbox:
         self._dirty.append(connection)
 
     def flush(self) -> None:
-        """Write everything that was added."""
+        """Write everything that was added. A connection that fails takes nobody with it."""
         while self._dirty:
             dirty, self._dirty = self._dirty, []
             for connection in dirty:
-                connection.flush()
+                try:
+                    connection.flush()
+                except Exception as error:  # noqa: BLE001  # the applier calls this: it must go on
+                    log.failure("writing to a connection failed", error)
+                    connection.lose()

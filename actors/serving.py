@@ -19,6 +19,7 @@ from .context import NodeContext
 from .dispatch import Dispatcher
 from .errors import ActorStopped
 from .http1 import Http1Connection, Http1Settings
+from .http2_pages import Http2Pages
 from .listener import Bound, serve
 from .log import Log
 from .outbox import Outbox
@@ -107,6 +108,7 @@ class ClientListener(Supervisor):
             dispatcher,
             outbox,
             node.world.clock,
+            Http2Pages(pages, dispatcher, outbox, gateway_enabled=config.enable_grpc_gateway),
             message_bytes_max=message_bytes_max,
             concurrent_streams_max=config.max_concurrent_streams,
             ping_interval_seconds_min=PING_INTERVAL_SECONDS_MIN,

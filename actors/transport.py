@@ -35,6 +35,9 @@ class Transport(Protocol):
     async def wait_writable(self) -> None:
         """Return when `write_nowait` may take more."""
 
+    def end_writing(self) -> None:
+        """Tell the peer that nothing more comes; it may still send."""
+
     def close(self) -> None:
         """Close at once; pending calls end."""
 
@@ -82,6 +85,12 @@ class SocketTransport:
         """See `Transport`."""
         with contextlib.suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(self._sock)
+
+    def end_writing(self) -> None:
+        """See `Transport`."""
+        if not self._closed:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """See `Transport`."""

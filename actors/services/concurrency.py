@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from ...errors import Code, EtcdError
+from ...errors import Code, DeadlineExceeded, EtcdError, RequestCanceled
 from ...rpc.pb.kv_pb2 import Event, KeyValue
 from ...rpc.pb.rpc_pb2 import (
     Compare,
@@ -32,6 +32,7 @@ from ...rpc.pb.rpc_pb2 import (
 )
 from ..call import Call
 from ..context import NodeContext
+from ..failures import refusal_of
 from .kv import KVService
 from .lease import LeaseService
 from .local import unary, wait_deleted, watching
@@ -151,8 +152,13 @@ def complete_unknown(
                 response = await work()
             except EtcdError as error:
                 call.refuse(EtcdError(error.message, code=Code.UNKNOWN))
+            except Exception as error:  # noqa: BLE001  # one call fails, not the node
+                call.refuse(refusal_of(error))
             else:
                 call.answer(response.SerializeToString())
+        if scope.cancelled_caught:
+            late = trio.current_time() >= scope.deadline
+            call.refuse(DeadlineExceeded() if late else RequestCanceled())
         node.flush()
 
     node.spawn(run)

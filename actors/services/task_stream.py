@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from ...errors import EtcdError
 from ..call import Outlet
 from ..context import NodeContext
+from ..failures import refusal_of
 
 __all__ = ["Sender", "TaskStream"]
 
@@ -58,8 +58,8 @@ class TaskStream:
         with self._scope:
             try:
                 await self._work(data, self._sender)
-            except EtcdError as error:
-                self._out.finish(error)
+            except Exception as error:  # noqa: BLE001  # one call fails, not the node
+                self._out.finish(refusal_of(error))
             else:
                 self._out.finish()
         self._node.flush()

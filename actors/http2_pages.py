@@ -1,0 +1,94 @@
+"""What a client is answered that speaks HTTP/2 but not gRPC: `curl --http2-prior-knowledge` and browsers.
+
+The pages and the unary calls of the JSON gateway; its streams are HTTP/1.1 only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import Code
+from ..rpc import gateway
+from ..rpc.gateway_access import call_options
+from ..rpc.grpc.heads import RequestHead
+from ..rpc.grpc.status import encode_message
+from ..rpc.h2.hpack_tables import Field
+from ..rpc.http_reply import HttpReply, error_page, not_found
+from ..rpc.methods import METHODS, Method
+from .call import Call, Waiter
+from .dispatch import Dispatcher
+from .failures import refusal_of
+from .outbox import Outbox
+from .pages import Pages
+
+__all__ = ["Http2Pages", "Http2Reply"]
+
+
+class Http2Reply(NamedTuple):
+    """A reply as HTTP/2 header fields and a body."""
+
+    status: int
+    fields: tuple[Field, ...]
+    body: bytes
+
+
+class Http2Pages:
+    """Answers whole requests."""
+
+    def __init__(
+        self, pages: Pages, dispatcher: Dispatcher, outbox: Outbox, *, gateway_enabled: bool
+    ) -> None:
+        self._pages = pages
+        self._dispatcher = dispatcher
+        self._outbox = outbox
+        self._gateway_enabled = gateway_enabled
+
+    async def answer(self, head: RequestHead, body: bytes) -> Http2Reply:
+        """The reply to a request."""
+        if head.path in METHODS:
+            return _not_grpc(head)
+        try:
+            reply = await self._reply(head, body)
+        except Exception as error:  # noqa: BLE001
+            refusal = refusal_of(error, head.path)
+            reply = gateway.encode_error(refusal.status, refusal.message)
+        fields = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
+        fields.append((b"content-length", b"%d" % len(reply.body)))
+        return Http2Reply(reply.status, tuple(fields), b"" if head.method == "HEAD" else reply.body)
+
+    async def _reply(self, head: RequestHead, body: bytes) -> HttpReply:
+        page = await self._pages.answer(head.method, head.path)
+        if page is not None:
+            return page
+        found = gateway.route(head.method, head.path) if self._gateway_enabled else None
+        if not isinstance(found, Method):
+            return found or not_found()
+        if not found.unary:
+            return error_page(505, "streams of the JSON gateway are served over HTTP/1.1")
+        request = gateway.decode_request(found.request, body)
+        message = await self._ask(found, request.SerializeToString(), head)
+        return gateway.encode_reply(found.response, message)
+
+    async def _ask(self, method: Method, message: bytes, head: RequestHead) -> bytes:
+        options = call_options(head.fields)
+        waiter = Waiter()
+        scope = self._dispatcher.call(method.path, message, Call(waiter, 0, options.metadata))
+        self._outbox.flush()
+        try:
+            timeout = None if options.timeout_ns is None else options.timeout_ns / 1e9
+            return await waiter.wait(timeout)
+        finally:
+            if scope is not None:
+                scope.cancel()
+
+
+def _not_grpc(head: RequestHead) -> Http2Reply:
+    """A gRPC method without gRPC's content type, in grpc-go's words."""
+    kind = next((value for name, value in head.fields if name == b"content-type"), b"")
+    text = f'invalid gRPC request content-type "{kind.decode("utf-8", "replace")}"'
+    fields = (
+        (b"content-type", b"application/grpc"),
+        (b"grpc-status", b"%d" % Code.INVALID_ARGUMENT),
+        (b"grpc-message", encode_message(text)),
+    )
+    return Http2Reply(415, fields, b"")
