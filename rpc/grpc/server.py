@@ -229,7 +229,6 @@ class GrpcServer(Session):
             size <= outbox.window
             and size <= stream.send_window
             and size <= outbox.shortcut_bytes_max
-            and stream.remote_closed
             and stream.call is None
         ):
             outbox.window -= size

@@ -73,6 +73,18 @@ def test_errors_are_trailers_only_and_unicode(pair: Any) -> None:
     assert events == [Finished(call, 5, "etcdserver: 100% ungültig\n", {}, True)]
 
 
+def test_respond_after_headers_were_sent(pair: Any) -> None:
+    call = pair.client.call(pair.unary, b"")
+    pair.pump()
+    pair.server.send_headers(call, {"lead": "yes"})
+    pair.server.respond(call, b"answer")
+    assert pair.pump()[0] == [
+        Headers(call, {"lead": "yes"}),
+        Message(call, b"answer"),
+        Finished(call, 0, "", {}, True),
+    ]
+
+
 def test_a_bidirectional_stream(pair: Any) -> None:
     call = pair.client.start_call(pair.stream)
     pair.client.send_message(call, b"1")

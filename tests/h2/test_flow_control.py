@@ -90,6 +90,21 @@ def test_the_connection_window_is_enforced(wire: Any, make_server: MakeServer, w
     assert wire.split(server.data_to_send())[-1][3][4:8] == bytes((0, 0, 0, 3))
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_stream_window_is_enforced_in_a_single_frame(
+    wire: Any, make_server: MakeServer, whole: bool, last: int
+) -> None:
+    server = make_server(whole=whole, stream_window_bytes=65535, frame_bytes_max=1 << 20)
+    server.receive(wire.frame(1, 4, 1, wire.block) + wire.frame(1, 4, 3, wire.block))
+    assert server.receive(wire.frame(0, last, 1, bytes(65536))) == [
+        StreamReset(1, ErrorCode.FLOW_CONTROL_ERROR, by_peer=False)
+    ]
+    assert server.receive(wire.frame(0, last, 3, bytes(65535))) != [
+        StreamReset(3, ErrorCode.FLOW_CONTROL_ERROR, by_peer=False)
+    ]
+
+
 def test_settings_below_the_default_hold_only_after_the_acknowledgement(wire: Any) -> None:
     server = Connection(limits=Limits(stream_window_bytes=1000))
     server.receive(PREFACE + wire.frame(4, 0, 0) + wire.frame(1, 4, 1, wire.block))
@@ -200,6 +215,19 @@ def test_streams_share_the_connection_window_frame_by_frame(
     server.receive(wire.frame(8, 0, 0, (6 * 16384).to_bytes(4, "big")))
     served = [stream_id for kind, _, stream_id, _ in wire.split(server.data_to_send()) if not kind]
     assert served == [1, 3, 5, 1, 3, 5]
+
+
+def test_a_stream_that_runs_dry_leaves_the_queue_for_the_connection(
+    wire: Any, make_server: MakeServer
+) -> None:
+    server = make_server()
+    for at in (1, 3):
+        server.receive(wire.frame(1, 5, at, wire.block))
+        answer(server, at, 100_000)
+    assert list(server.outbox.waiting) == [3], "the first has used up its own window as well"
+    server.receive(wire.frame(8, 0, 0, bytes.fromhex("00100000")))
+    assert not server.outbox.waiting
+    assert server.outbox.backlog_bytes == 2 * (100_000 - 65535)
 
 
 def test_a_stream_without_credit_does_not_stop_the_others(

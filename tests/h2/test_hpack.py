@@ -153,6 +153,14 @@ def test_the_table_never_exceeds_its_size() -> None:
     assert decoder._table == []
 
 
+def test_entries_that_fill_the_table_exactly_all_stay() -> None:
+    decoder = HpackDecoder(100)
+    insert = b"\x40\x08abcdefgh\x0a0123456789"  # 8 + 10 + 32 bytes
+    decoder.decode(insert + insert)
+    field = (b"abcdefgh", b"0123456789")
+    assert decoder.decode(b"\xbe\xbf") == (field, field)
+
+
 def test_generation_moves_exactly_with_the_table() -> None:
     decoder = HpackDecoder()
     encoder = hpack.Encoder()
