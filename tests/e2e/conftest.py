@@ -10,6 +10,7 @@ A script is a text file, one step per line:
     lines NAME 3                wait until it has printed three lines (more), and take them
     stop NAME                   interrupt it (Ctrl-C), and take the rest of what it says
     end NAME                    wait for its own end, and take the rest of what it says
+    until TEXT -> get a         repeat until it says TEXT
     http POST /v3/kv/put {...}  a request to the JSON gateway
 
 `{rev}`, `{rev+1}` count from the store's revision when the script began; `{tmp}` is an empty folder. A first
@@ -37,6 +38,9 @@ import pytest
 
 ETCDCTL = Path(sys.executable).with_name("etcdctl")
 STEP_SECONDS_MAX = 20
+UNTIL_TRIES_MAX = 100
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("ETCDCTL_")}
+ENVIRONMENT["GOMAXPROCS"] = "1"  # many short runs: starting threads is most of their work
 LEASE = re.compile(r"lease ([0-9a-f]{16})")
 
 
@@ -64,20 +68,51 @@ RULES = [
     rule(
         "version", "Triode speaks 3.6, the reference is 3.5.1", r"\b3\.(5\.1|6\.0)\b", "<version>"
     ),
-    rule("took", "time that passed", r"(took[ =:\"]+)[0-9.]+[mµn]?s", r"\1<time>"),
+    rule("took", "time that passed", r"\b[0-9.]+(ms|µs|ns)\b", "<time>"),
     rule(
         "remaining",
         "a second may begin between grant and look",
-        r"(remaining\(|\"ttl\":|^\"TTL\" : )(\d+)(?=\d\b)\d",
+        r"(remaining\(|\"ttl\":|^\"TTL\" : )(\d*)\d(?!\d)",
         r"\1\2<n>",
     ),
     rule("db size", "another storage format", r"(dbSize\w*\":|\"DBSize\" : )\d+", r"\1<size>"),
+    rule("db size", "another storage format", r"\"(totalSize|size)\":\"?[^,}\"]+", r'"\1":<size>'),
     rule("db size", "another storage format", r"\b[0-9.]+ [kM]?B\b", "<size>"),
-    rule("session", "ID of the lease behind a lock", r"(?<=/)[0-9a-f]{15,16}$", "<lease>"),
+    rule(
+        "image",
+        "the bookkeeping beside the keys is another in 3.6: the whole image's hash and number of keys",
+        r"(^|\| +|\"hash\":)[0-9a-f]{7,10}(, +| +\| +|,\"revision\":)(\d+)(, +| +\| +|,\"totalKey\":)\d+",
+        r"\1<hash>\2\3\4<keys>",
+    ),
+    rule(
+        "raft index",
+        "etcd sends every AlarmList through the log; Triode reads",
+        r"(raft\w*Index\":|\"Raft\w*Index\" : )\d+",
+        r"\1<index>",
+    ),
+    rule(
+        "raft index",
+        "the same, in columns",
+        r"((?:true|false)[, |]+\d+[, |]+)\d+([, |]+)\d+(?=[, |])",
+        r"\1<index>\2<index>",
+    ),
+    rule(
+        "gateway error",
+        "the gateway of 3.5 says the message twice, that of 3.6 once",
+        r"\{\"error\":\"[^\"]*\",",
+        "{",
+    ),
+    rule("session", "ID of the lease behind a lock", r"(?<=/)[0-9a-f]{14,16}$", "<lease>"),
     rule("random ID", "leases whose ID the server chose", r"(\"ID\":\"?)\d{16,19}", r"\1<lease>"),
     rule("table", "columns are as wide as their values", r" {2,}|-{2,}", " "),
-    rule("log time", "etcdctl's clock", r"\"ts\":\"[^\"]*\"", '"ts":"<time>"'),
+    rule("log time", "etcdctl's clock", r"\"ts\":(\"[^\"]*\"|[0-9.]+)", '"ts":"<time>"'),
     rule("log time", "etcdctl's clock", r"^20\d\d[-/].*?[Z0-9](?=\s|\")", "<time>"),
+    rule(
+        "interrupted",
+        "whether etcdctl still logs that it was interrupted is a race of its own",
+        r"^\{\"level\":\"warn\".*desc = context canceled\"\}\n",
+        "",
+    ),
     rule("pointer", "etcdctl's memory", r"0x[0-9a-f]{6,}", "<pointer>"),
 ]
 
@@ -104,9 +139,11 @@ class Background:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=ENVIRONMENT,
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._pump, daemon=True).start()
+        self._pumping = threading.Thread(target=self._pump, daemon=True)
+        self._pumping.start()
 
     def _pump(self) -> None:
         assert self.process.stdout is not None
@@ -143,9 +180,20 @@ class Background:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = "<did not end>"
-        rest = "".join(iter(lambda: self._lines.get() or "", ""))
         assert self.process.stderr is not None
-        return f"{rest}{self.process.stderr.read()}exit {code}\n"
+        errors = self.process.stderr.read()
+        self.close()
+        rest = "".join(iter(lambda: self._lines.get() or "", ""))
+        return f"{rest}{errors}exit {code}\n"
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        self.process.kill()
+        self.process.wait()
+        self._pumping.join()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
 class Script:
@@ -175,7 +223,7 @@ class Script:
                 out.extend(normalize(said, self._names).splitlines())
         finally:
             for one in self._background.values():
-                one.process.kill()
+                one.close()
         return out
 
     def _step(self, line: str, stdin: str) -> str:
@@ -193,6 +241,9 @@ class Script:
         if word == "lines":
             name, count = rest.split()
             return self._background[name].take(int(count))
+        if word == "until":
+            wanted, _, command = rest.partition(" -> ")
+            return self._until(wanted, command)
         if word == "tell":
             name, _, said = rest.partition(": ")
             self._background[name].tell(said)
@@ -202,6 +253,13 @@ class Script:
         if rest.startswith("= "):
             return self._remember(word, self._etcdctl(rest.removeprefix("= "), stdin))
         return self._etcdctl(line, stdin)
+
+    def _until(self, wanted: str, command: str) -> str:
+        for _ in range(UNTIL_TRIES_MAX):
+            said = self._etcdctl(command, "")
+            if wanted in said:
+                return said
+        return f"<never said {wanted!r}>\n{said}"
 
     def _revision_of(self, match: re.Match[str]) -> str:
         return str(self._revision + int(match[1] or 0))
@@ -223,7 +281,7 @@ class Script:
             input=stdin.encode(),
             capture_output=True,
             cwd=self._folder,
-            env={k: v for k, v in os.environ.items() if not k.startswith("ETCDCTL_")},
+            env=ENVIRONMENT,
             timeout=60,
         )
         out = done.stdout.decode("utf-8", "backslashreplace")
@@ -255,7 +313,7 @@ def steps(text: str) -> Iterator[tuple[str, str]]:
         yield step[0], "".join(step[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_script(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, str], list[str]]:
     """Run a script's text against a server: `run_script(server, text)` returns the transcript."""
 
