@@ -183,6 +183,13 @@ class Supervisor(Actor[Cell[Any]]):
             await self._take_all_down()
             raise self._failure
 
+    def _forget_the_past(self) -> None:
+        self._failure = None
+        self._recoveries.clear()
+        self._window.clear()
+        self.mailbox.receive_nowait()
+        self._ending = False
+
     async def run(self) -> None:
         """Decide about children that went down; see the head of the module."""
         while True:
