@@ -42,7 +42,7 @@ class Observer:
             metrics.cluster_version[(node.context.membership.version,)] = 1
         metrics.alarms.clear()
         for alarm in node.context.alarms.get():
-            metrics.alarms[(f"{alarm.member_id:x}", ALARM_NAMES[alarm.kind])] = 1
+            metrics.alarms[(f"{alarm.member_id:x}", ALARM_NAMES.get(alarm.kind, "UNKNOWN"))] = 1
         return page(metrics, self.grpc)
 
     def _set_cluster(self) -> None:

@@ -70,7 +70,7 @@ class Pages:
         query = pages.health_query(verb, target)
         if isinstance(query, HttpReply):
             return query
-        raised = [ALARM_NAMES[alarm.kind] for alarm in self._node.alarms.get()]
+        raised = [ALARM_NAMES.get(alarm.kind, "UNKNOWN") for alarm in self._node.alarms.get()]
         reason = pages.alarm_reason(raised, query)
         if not reason and not query.serializable and not self._node.raft.leader:
             reason = "RAFT NO LEADER"

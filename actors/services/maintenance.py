@@ -197,7 +197,7 @@ class MaintenanceService:
 def _alarm_text(alarm: Alarm) -> str:
     """The text of etcd's protobuf library, which tools print as it is: zeros are left out."""
     member = f"memberID:{alarm.member_id} " if alarm.member_id else ""
-    return f"{member}alarm:{ALARM_NAMES[alarm.kind]} "
+    return f"{member}alarm:{ALARM_NAMES.get(alarm.kind, alarm.kind)} "
 
 
 def _hash_fields(result: HashKV) -> bytes:
@@ -225,7 +225,7 @@ _STORAGE_VERSION_FIELD = bytes_field(4, STORAGE_VERSION.encode())
 
 def _target(version: str, cluster: str) -> str:
     """The downgrade's target as X.Y.0, if it is one minor below the cluster's version."""
-    match = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    match = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?", version)
     if match is None:
         raise WrongDowngradeVersionFormat
     major, minor = int(match[1]), int(match[2])
