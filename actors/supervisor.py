@@ -164,14 +164,8 @@ class Supervisor(Actor[Cell[Any]]):
 
     async def started(self) -> None:
         """Start the children in order; if one fails, take the started ones down in reverse order."""
-        self._failure = None
-        self._recoveries.clear()
-        self._window.clear()
-        self.mailbox.receive_nowait()
-        self._ending = False
-        with (
-            trio.CancelScope() as self._starting
-        ):  # a fatal failure of one that has started ends it
+        self._forget_the_past()
+        with trio.CancelScope() as self._starting:  # the fatal failure of one that is up ends it
             for cell in list(self._cells.values()):
                 try:
                     await self._start(cell)
