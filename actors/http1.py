@@ -11,18 +11,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from http import HTTPStatus
+from math import inf
 from typing import Any
 
 import h11
 import trio
 
-from ..errors import Code, EtcdError, Stopped
+from ..errors import Code, DeadlineExceeded, EtcdError, Stopped
 from ..rpc import gateway
 from ..rpc.gateway_access import CallOptions, call_options
 from ..rpc.http_reply import HttpReply, error_page, not_found
 from ..rpc.methods import Method
+from .access import Access
 from .call import Call, Outlet, Stream, Waiter
 from .dispatch import Dispatcher
+from .failures import refusal_of
 from .outbox import Outbox
 from .pages import Pages
 from .transport import Transport
@@ -30,6 +33,7 @@ from .transport import Transport
 __all__ = ["Http1Connection", "Http1Settings"]
 
 HEADER_BYTES_MAX = 64 * 1024
+FAREWELL_SECONDS_MAX = 1.0  # for the client to close first
 HEADER_SECONDS_MAX = 30.0  # from the first byte of a request to the end of its header
 BODY_SECONDS_MAX = 60.0
 STREAM_BACKLOG_BYTES_MAX = 4 * 1024 * 1024
@@ -48,7 +52,9 @@ class Http1Settings:
         *,
         gateway_enabled: bool,
         message_bytes_max: int,
+        access: Access | None = None,
     ) -> None:
+        self.access = access or Access()
         self.pages = pages
         self.dispatcher = dispatcher
         self.outbox = outbox
@@ -66,6 +72,7 @@ class Http1Connection:
         self._busy = False
         self._stopping = False
         self._scope = trio.CancelScope()
+        self._for_browsers: list[tuple[str, str]] = []
 
     @property
     def idle(self) -> bool:
@@ -90,15 +97,20 @@ class Http1Connection:
                     self._busy = True
                     await self._answer(request)
                 except h11.RemoteProtocolError as error:
-                    await self._refuse(error)
+                    await self._refuse(error.error_status_hint, str(error))
                     return
                 except h11.LocalProtocolError:
+                    return
+                except Exception as error:  # noqa: BLE001  # one connection fails, not the node
+                    await self._refuse(500, refusal_of(error).message)
                     return
                 finally:
                     self._busy = False
                 if self._h11.our_state is h11.MUST_CLOSE:
-                    return
-                self._h11.start_next_cycle()
+                    break
+                if not self._stopping:
+                    self._h11.start_next_cycle()
+            await self._take_leave()
 
     # --- bytes ----------------------------------------------------------------------------------
 
@@ -158,6 +170,15 @@ class Http1Connection:
     async def _answer(self, request: h11.Request) -> None:
         verb = request.method.decode("ascii")
         target = request.target.decode("latin-1")
+        fields = list(request.headers)
+        access = self._settings.access
+        self._for_browsers = access.headers(fields)
+        host = next((value for name, value in fields if name == b"host"), b"")
+        at_once = access.answer(verb, host.decode("latin-1"))
+        if at_once is not None:
+            await self._whole_body()
+            await self._reply(at_once, verb)
+            return
         page = await self._settings.pages.answer(verb, target)
         if page is not None:
             await self._whole_body()
@@ -166,7 +187,7 @@ class Http1Connection:
         found = gateway.route(verb, target) if self._settings.gateway_enabled else None
         if isinstance(found, Method):
             try:
-                options = call_options(list(request.headers))
+                options = call_options(fields)
             except EtcdError as error:
                 await self._whole_body()
                 await self._reply(gateway.encode_error(error.status, error.message), verb)
@@ -177,19 +198,27 @@ class Http1Connection:
         await self._reply(found or not_found(), verb)
 
     async def _reply(self, reply: HttpReply, verb: str = "POST") -> None:
-        headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
+        length = ("Content-Length", str(len(reply.body)))
+        headers = [*reply.headers, *self._for_browsers, length]
         if self._stopping or self._h11.their_state is h11.SEND_BODY:
             headers.append(("Connection", "close"))
         head = h11.Response(status_code=reply.status, headers=headers, reason=_reason(reply.status))
         body = b"" if verb == "HEAD" else reply.body
         await self._send(head, h11.Data(data=body), h11.EndOfMessage())
 
-    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
-        """Answer what is not HTTP, as far as there is somebody to answer."""
+    async def _refuse(self, status: int, text: str) -> None:
+        """Answer what cannot be served, as far as there is somebody to answer."""
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            reply = error_page(error.error_status_hint, str(error))
             with suppress(h11.LocalProtocolError):
-                await self._reply(reply)
+                await self._reply(error_page(status, text))
+                await self._take_leave()
+
+    async def _take_leave(self) -> None:
+        """Let the client read the last reply before what it still sends resets the connection."""
+        self._transport.end_writing()
+        with trio.move_on_after(FAREWELL_SECONDS_MAX):
+            while await self._transport.receive():
+                pass
 
     async def _call(self, method: Method, options: CallOptions) -> None:
         if method.unary:
@@ -203,7 +232,9 @@ class Http1Connection:
         body = await self._whole_body()
         if body is None:
             await self._reply(
-                gateway.encode_error(Code.INVALID_ARGUMENT, "request body is too large")
+                gateway.encode_error(
+                    Code.INVALID_ARGUMENT, "request body is too large, or takes too long"
+                )
             )
             return
         try:
@@ -219,12 +250,32 @@ class Http1Connection:
         dispatcher, outbox = self._settings.dispatcher, self._settings.outbox
         scope = dispatcher.call(method.path, message, Call(waiter, 0, options.metadata))
         outbox.flush()
+        timeout = inf if options.timeout_ns is None else options.timeout_ns / 1e9
         try:
-            timeout = None if options.timeout_ns is None else options.timeout_ns / 1e9
-            return await waiter.wait(timeout)
+            with trio.move_on_after(timeout):
+                if scope is None:
+                    return await waiter.wait()
+                return await self._wait_for_both(waiter)
         finally:
             if scope is not None:
                 scope.cancel()
+        raise DeadlineExceeded
+
+    async def _wait_for_both(self, waiter: Waiter) -> bytes:
+        """Wait for what may take long (a lock), but no longer than the client does."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_without_client)
+            with suppress(EtcdError):
+                await waiter.wait()
+            nursery.cancel_scope.cancel()
+        return await waiter.wait()
+
+    async def _end_without_client(self) -> None:
+        """The client sends nothing while it waits but the end, or its next request."""
+        data = await self._transport.receive()
+        if not data:
+            self._scope.cancel()
+        self._h11.receive_data(data)
 
     # --- streams --------------------------------------------------------------------------------
 
@@ -251,6 +302,7 @@ class Http1Connection:
             await self._reply(gateway.encode_stream_error(lines.error.status, lines.error.message))
             return
         headers = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")]
+        headers += self._for_browsers
         await self._send(h11.Response(status_code=200, headers=headers))
         items = first
         while True:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import trio
 
 from ..errors import AddressInUse, ConfigError
+from .log import Log
 from .transport import SocketTransport
 
 __all__ = ["Bound", "bind", "serve"]
@@ -24,6 +25,8 @@ __all__ = ["Bound", "bind", "serve"]
 BACKLOG_CONNECTIONS_MAX = 1024
 ACCEPT_PAUSE_SECONDS = 0.1
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+
+log = Log("triode.serving")
 
 
 class Bound:
@@ -130,6 +133,7 @@ def _bind_error(url: str, error: OSError) -> Exception:
 
 async def serve(bound: Bound, accept: Callable[[SocketTransport], None]) -> None:
     """Accept until the socket is closed; running out of descriptors pauses instead of ending it."""
+    told = False
     while True:
         try:
             sock, _ = bound.sock.accept()
@@ -143,9 +147,18 @@ async def serve(bound: Bound, accept: Callable[[SocketTransport], None]) -> None
             if bound.sock.fileno() == -1:
                 return
             if error.errno in EXHAUSTED:
+                if not told:
+                    log.warning("cannot accept connections", url=bound.url, error=error.strerror)
+                told = True
                 await trio.sleep(ACCEPT_PAUSE_SECONDS)
             else:  # the connection was gone before it was accepted
                 await trio.lowlevel.checkpoint()
             continue
-        accept(SocketTransport(sock))
+        told = False
+        try:
+            transport = SocketTransport(sock)
+        except OSError:  # so it was here
+            sock.close()
+        else:
+            accept(transport)
         await trio.lowlevel.checkpoint()

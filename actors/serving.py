@@ -7,12 +7,15 @@ pages. Everything is on one port, as with etcd.
 from __future__ import annotations
 
 import itertools
+import resource
 from collections.abc import Sequence
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import trio
 
 from ..rpc.h2 import looks_like_http2
+from .access import Access
 from .actor import Actor, Restart
 from .connection import GrpcConnection, GrpcSettings
 from .context import NodeContext
@@ -33,8 +36,8 @@ GRPC_OVERHEAD_BYTES = 512 * 1024
 FIRST_BYTES_SECONDS_MAX = 30.0  # to say anything at all
 DRAIN_SECONDS_MAX = 3.0
 DRAIN_POLL_SECONDS = 0.01
-PING_INTERVAL_SECONDS_MIN = 5.0
 CONNECTIONS_MAX = 65_536
+DESCRIPTORS_RESERVED = 150  # of the process, for files: as etcd does
 log = Log("triode.serving")
 
 
@@ -52,6 +55,13 @@ class Served(Protocol):
         """Take no more calls, and become idle soon."""
 
 
+class Protocols(NamedTuple):
+    """What is spoken on a listener; None is not."""
+
+    grpc: GrpcSettings | None
+    http1: Http1Settings | None
+
+
 class ConnectionActor(Actor[None]):
     """One connection: finds out what it speaks, then serves it."""
 
@@ -59,13 +69,10 @@ class ConnectionActor(Actor[None]):
     mailbox_messages_max = 1
     stop_seconds_max = DRAIN_SECONDS_MAX
 
-    def __init__(
-        self, name: str, transport: Transport, grpc: GrpcSettings, http1: Http1Settings
-    ) -> None:
+    def __init__(self, name: str, transport: Transport, protocols: Protocols) -> None:
         super().__init__(name=name)
         self._transport = transport
-        self._grpc = grpc
-        self._http1 = http1
+        self._protocols = protocols
         self.served: Served | None = None
 
     async def run(self) -> None:
@@ -80,14 +87,24 @@ class ConnectionActor(Actor[None]):
                 speaks_http2 = looks_like_http2(data)
         if speaks_http2 is None:
             return
-        if speaks_http2:
-            self.served = GrpcConnection(self._transport, self._grpc)
-        else:
-            self.served = Http1Connection(self._transport, self._http1)
-        await self.served.run(data)
+        grpc, http1 = self._protocols
+        if speaks_http2 and grpc is not None:
+            self.served = GrpcConnection(self._transport, grpc)
+        elif not speaks_http2 and http1 is not None:
+            self.served = Http1Connection(self._transport, http1)
+        if self.served is not None:
+            await self.served.run(data)
 
     def cleanup(self) -> None:
         self._transport.close()
+
+
+def _connections_max() -> int:
+    """So many that descriptors are left for the files of the node."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return max(1, min(CONNECTIONS_MAX, limit - DESCRIPTORS_RESERVED))
 
 
 class ClientListener(Supervisor):
@@ -100,28 +117,51 @@ class ClientListener(Supervisor):
         outbox: Outbox,
         pages: Pages,
         bound: Sequence[Bound],
+        http: Sequence[Bound] = (),
+        metrics: Sequence[Bound] = (),
     ) -> None:
         super().__init__("clients")
         config = node.config
         message_bytes_max = config.max_request_bytes + GRPC_OVERHEAD_BYTES
-        self._grpc = GrpcSettings(
+        access = Access(config.cors, config.host_whitelist)
+        grpc = GrpcSettings(
             dispatcher,
             outbox,
             node.world.clock,
-            Http2Pages(pages, dispatcher, outbox, gateway_enabled=config.enable_grpc_gateway),
+            Http2Pages(
+                pages,
+                dispatcher,
+                outbox,
+                gateway_enabled=config.enable_grpc_gateway,
+                grpc_only=bool(http),
+                access=access,
+            ),
             message_bytes_max=message_bytes_max,
             concurrent_streams_max=config.max_concurrent_streams,
-            ping_interval_seconds_min=PING_INTERVAL_SECONDS_MIN,
+            ping_interval_seconds_min=config.grpc_keepalive_min_time,
+            keepalive_interval_seconds=config.grpc_keepalive_interval,
+            keepalive_timeout_seconds=config.grpc_keepalive_timeout,
         )
-        self._http1 = Http1Settings(
-            pages,
-            dispatcher,
-            outbox,
-            gateway_enabled=config.enable_grpc_gateway,
-            message_bytes_max=message_bytes_max,
-        )
+
+        def http1(*, gateway: bool) -> Http1Settings:
+            return Http1Settings(
+                pages,
+                dispatcher,
+                outbox,
+                gateway_enabled=gateway,
+                message_bytes_max=message_bytes_max,
+                access=access,
+            )
+
+        gateway = http1(gateway=config.enable_grpc_gateway)
+        self._clients = Protocols(grpc, None if http else gateway)
+        self._others = [
+            ("serving client traffic over HTTP only", http, Protocols(None, gateway)),
+            ("serving metrics and health", metrics, Protocols(None, http1(gateway=False))),
+        ]
         self._numbers = itertools.count(1)
         self.bound = bound
+        self.connections_max = _connections_max()
         self.connections_refused = 0
 
     @property
@@ -134,16 +174,22 @@ class ClientListener(Supervisor):
         for one in self.bound:
             self.nursery.start_soon(serve, one, self.accept)
             log.info("serving client traffic", url=one.url, port=one.port)
+        for message, bound, protocols in self._others:
+            for one in bound:
+                self.nursery.start_soon(serve, one, partial(self.accept, protocols=protocols))
+                log.info(message, url=one.url, port=one.port)
 
-    def accept(self, transport: Transport) -> None:
+    def accept(self, transport: Transport, protocols: Protocols | None = None) -> None:
         """Serve a connection; any transport will do."""
-        if len(self._cells) >= CONNECTIONS_MAX:
+        if len(self._cells) >= self.connections_max:
+            if not self.connections_refused:
+                log.warning("too many connections: refused", connections=self.connections_max)
             self.connections_refused += 1
             transport.close()
             return
         name = f"connection-{next(self._numbers)} {transport.peer}"
         try:
-            self.start_child_nowait(ConnectionActor(name, transport, self._grpc, self._http1))
+            self.start_child_nowait(ConnectionActor(name, transport, protocols or self._clients))
         except ActorStopped:
             transport.close()
 
@@ -160,5 +206,6 @@ class ClientListener(Supervisor):
 
     def close(self) -> None:
         """Stop listening."""
-        for one in self.bound:
-            one.close()
+        for bound in (self.bound, *(others for _, others, _ in self._others)):
+            for one in bound:
+                one.close()

@@ -33,9 +33,13 @@ class HealthWatch:
 
     def __init__(self, out: Outlet) -> None:
         self._out = out
+        self._asked = False
 
     def message(self, data: bytes) -> None:
-        """The request."""
+        """The request; a second one is not looked at."""
+        if self._asked:
+            return
+        self._asked = True
         known = HealthCheckRequest.FromString(data).service in NAMES
         self._out.send(int_field(1, SERVING if known else SERVICE_UNKNOWN))
 

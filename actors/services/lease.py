@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...errors import EtcdError, LeaseTTLTooLarge
+from ...errors import Code, EtcdError, LeaseTTLTooLarge
 from ...mvcc.lease import TTL_SECONDS_MAX
 from ...protowire import bytes_field, int_field
 from ...rpc.pb.rpc_pb2 import (
@@ -21,6 +21,7 @@ from ..reaper import checkpoint_request
 __all__ = ["KeepAliveStream", "LeaseService"]
 
 ID_MAX = (1 << 63) - 1
+OUTLET_BYTES_MAX = 1024 * 1024
 
 
 class LeaseService:
@@ -91,6 +92,11 @@ class KeepAliveStream:
         If a checkpoint is in force, it is cleared by way of the log before the answer is given: the next
         leader would otherwise start from it and end the lease too early.
         """
+        if self._out.backlog() > OUTLET_BYTES_MAX:
+            raise EtcdError(
+                "etcdserver: too many keep-alives without reading their answers",
+                code=Code.RESOURCE_EXHAUSTED,
+            )
         request = LeaseKeepAliveRequest.FromString(data)
         if not self._node.lessor.needs_clearing(request.ID):
             self._renew(request)
