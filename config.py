@@ -255,6 +255,13 @@ def _check_choices(config: Config) -> None:
             )
 
 
+def _check_cluster(config: Config) -> None:
+    if config.initial_cluster_state == "existing":
+        raise ConfigError(
+            "initial-cluster-state: joining an existing cluster is not supported yet; use 'new'"
+        )
+
+
 def _check_urls(config: Config) -> None:
     for field in attrs.fields(Config):
         if not field.name.endswith("_urls"):
@@ -265,6 +272,8 @@ def _check_urls(config: Config) -> None:
 
 def _check_url(name: str, url: str, *, listen: bool) -> None:
     parts = urlsplit(url)
+    if listen and parts.scheme in ("https", "unixs"):
+        raise ConfigError(f"{name}: {url!r}: TLS is not supported yet")
     if parts.scheme in ("unix", "unixs"):
         return
     if parts.scheme not in ("http", "https"):
@@ -296,5 +305,6 @@ _CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_timing,
     _check_limits,
     _check_choices,
+    _check_cluster,
     _check_urls,
 )

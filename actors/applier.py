@@ -93,6 +93,8 @@ class Applier(Actor[Message]):
         self.on_disk_full: Callable[[DiskFull], None]
         self.on_commit: Callable[[float], None] = lambda _seconds: None
         self.after_batch: Callable[[], None] = lambda: None
+        self.on_answered: Callable[[Call, float], None] = lambda _oldest, _now: None
+        self._oldest: Call | None = None
 
     def run_between(self, work: Callable[[], None]) -> None:
         """Have `work` done between two entries, see `Run`; raises TooManyRequests, or Stopped."""
@@ -120,7 +122,11 @@ class Applier(Actor[Message]):
         if commit or self._store.backend.pending_ops >= self._batch_limit:
             self.commit()
         self.after_batch()
-        took = self._world.clock.now() - started
+        now = self._world.clock.now()
+        if self._oldest is not None:
+            self.on_answered(self._oldest, now)
+            self._oldest = None
+        took = now - started
         if took > self._warning_seconds:
             self.slow_total += 1
             log.warning("apply took too long", took_seconds=round(took, 3), messages=len(batch))
@@ -129,6 +135,8 @@ class Applier(Actor[Message]):
         pending = self._pending()
         store = self._store
         executed_before = store.consistent_index
+        if pending and self._oldest is None and entries:
+            self._oldest = pending.get(entries[0].index)
         for entry in entries:
             term, index, kind, data = entry
             assert index == self.applied_index + 1, "no entry is left out"

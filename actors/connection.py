@@ -62,6 +62,8 @@ class GrpcSettings:
         message_bytes_max: int,
         concurrent_streams_max: int,
         ping_interval_seconds_min: float,
+        keepalive_interval_seconds: float = 0.0,
+        keepalive_timeout_seconds: float = 0.0,
     ) -> None:
         self.dispatcher = dispatcher
         self.outbox = outbox
@@ -70,6 +72,9 @@ class GrpcSettings:
         self.message_bytes_max = message_bytes_max
         self.limits = Limits(concurrent_streams_max=concurrent_streams_max)
         self.ping_interval_seconds_min = ping_interval_seconds_min
+        self.keepalive_interval_seconds = keepalive_interval_seconds
+        self.keepalive_timeout_seconds = keepalive_timeout_seconds
+        """Both zero or more; zero in either: the server sends no pings."""
 
 
 class GrpcConnection:
@@ -87,6 +92,8 @@ class GrpcConnection:
             keepalive=KeepaliveEnforcer(settings.ping_interval_seconds_min),
             http=True,
         )
+        self._settings = settings
+        self._heard = False
         self._traffic = settings.dispatcher.traffic
         self._reading = trio.CancelScope()
         self.out = Outgoing(
@@ -131,6 +138,7 @@ class GrpcConnection:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self.out.run)
+            nursery.start_soon(self._keep_alive)
             try:
                 with self._reading:
                     await self._read(first_bytes)
@@ -146,6 +154,7 @@ class GrpcConnection:
         grpc, out, traffic = self._grpc, self.out, self._traffic
         while data and not out.gone:
             traffic.received_bytes += len(data)
+            self._heard = True
             for event in grpc.receive(data):
                 if type(event) is Request:
                     if self._crowded:
@@ -162,6 +171,23 @@ class GrpcConnection:
             if out.unsent is not None:
                 await out.wait_socket_below(CROWDED_BYTES)
             data = await self._transport.receive()
+
+    async def _keep_alive(self) -> None:
+        """Ping a client that has been silent, and give up one that stays so: its machine may be gone."""
+        interval = self._settings.keepalive_interval_seconds
+        timeout = self._settings.keepalive_timeout_seconds
+        while interval and timeout:
+            self._heard = False
+            await trio.sleep(interval)
+            if self._heard:
+                continue
+            self._grpc.connection.ping()
+            self.out.flush()
+            await trio.sleep(timeout)
+            if not self._heard:
+                log.info("a client does not answer pings", peer=self._transport.peer)
+                self.out.lose()
+                return
 
     async def _take_leave(self) -> None:
         """The last words are GOAWAY: give the client the time to read them.

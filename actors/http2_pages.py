@@ -15,6 +15,7 @@ from ..rpc.grpc.status import encode_message
 from ..rpc.h2.hpack_tables import Field
 from ..rpc.http_reply import HttpReply, error_page, not_found
 from ..rpc.methods import METHODS, Method
+from .access import Access
 from .call import Call, Waiter
 from .dispatch import Dispatcher
 from .failures import refusal_of
@@ -36,8 +37,17 @@ class Http2Pages:
     """Answers whole requests."""
 
     def __init__(
-        self, pages: Pages, dispatcher: Dispatcher, outbox: Outbox, *, gateway_enabled: bool
+        self,
+        pages: Pages,
+        dispatcher: Dispatcher,
+        outbox: Outbox,
+        *,
+        gateway_enabled: bool,
+        grpc_only: bool = False,
+        access: Access | None = None,
     ) -> None:
+        self._grpc_only = grpc_only
+        self._access = access or Access()
         self._pages = pages
         self._dispatcher = dispatcher
         self._outbox = outbox
@@ -52,11 +62,17 @@ class Http2Pages:
         except Exception as error:  # noqa: BLE001
             refusal = refusal_of(error, head.path)
             reply = gateway.encode_error(refusal.status, refusal.message)
-        fields = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
+        headers = [*reply.headers, *self._access.headers(head.fields)]
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers]
         fields.append((b"content-length", b"%d" % len(reply.body)))
         return Http2Reply(reply.status, tuple(fields), b"" if head.method == "HEAD" else reply.body)
 
     async def _reply(self, head: RequestHead, body: bytes) -> HttpReply:
+        if self._grpc_only:
+            return not_found()
+        at_once = self._access.answer(head.method, head.authority)
+        if at_once is not None:
+            return at_once
         page = await self._pages.answer(head.method, head.path)
         if page is not None:
             return page

@@ -7,7 +7,7 @@ first, then the connections drain, and the log is closed last.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -44,7 +44,7 @@ from .dispatch import Dispatcher
 from .errors import MailboxClosed
 from .execute import Executor
 from .helpers import Periodic, Tasks
-from .listener import bind
+from .listener import Bound, bind
 from .local_client import LocalClient
 from .log import Log
 from .membership import Member, Membership, cluster_id, member_id
@@ -58,6 +58,7 @@ from .raft_peer import ApplyConfChange, Campaign, RaftPeer, ReadIndex, Tick
 from .reaper import Reaper
 from .running import running
 from .serving import ClientListener
+from .slow import SlowRequests
 from .snapshotter import Snapshotter
 from .storage import open_storage
 from .supervisor import Supervisor
@@ -86,15 +87,27 @@ class Node:
         members = initial_members(config)
         mine = next(m for m in members if m.name == config.name)
         with ExitStack() as stack:
-            self.bound = bind(config.listen_client_urls)
-            for one in self.bound:
-                stack.callback(one.close)
+            self.bound, self._bound_http, self._bound_metrics = (
+                self._bind(urls, stack)
+                for urls in (
+                    config.listen_client_urls,
+                    config.listen_client_http_urls,
+                    config.listen_metrics_urls,
+                )
+            )
             self.opened = open_storage(
                 config, world.disk, mine.id, cluster_id(m.id for m in members)
             )
             stack.callback(self.opened.close)
             self._assemble(mine)
             self._stack = stack.pop_all()
+
+    @staticmethod
+    def _bind(urls: Sequence[str], stack: ExitStack) -> list[Bound]:
+        bound = bind(urls)
+        for one in bound:
+            stack.callback(one.close)
+        return bound
 
     # --- assembly -------------------------------------------------------------------------------
 
@@ -158,7 +171,15 @@ class Node:
         self._make_actors()
         self.dispatcher = Dispatcher(self.context)
         pages = Pages(self.context, self.dispatcher, self.metrics)
-        self.clients = ClientListener(self.context, self.dispatcher, self.outbox, pages, self.bound)
+        self.clients = ClientListener(
+            self.context,
+            self.dispatcher,
+            self.outbox,
+            pages,
+            self.bound,
+            http=self._bound_http,
+            metrics=self._bound_metrics,
+        )
         self.observer = Observer(self, self.executor.metrics)
         self.local = LocalClient(self.dispatcher, self.outbox)
         self.supervisor = Supervisor("node", self._actors(), random=world.random)
@@ -240,6 +261,9 @@ class Node:
         self.applier.conf_change = self._conf_change
         self.applier.on_disk_full = self._disk_full
         self.applier.after_batch = self._after_batch
+        self.applier.on_answered = SlowRequests(
+            self.config.warning_unary_request_duration, self.context.proposer.timeout_seconds
+        ).look
         self.snapshotter.on_disk_full = self._disk_full
         self.executor.on_compact = self.compactor.wake
 

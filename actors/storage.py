@@ -100,6 +100,7 @@ def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) ->
         backend = _open_backend(config, path)
         try:
             opened_log = _open_log(disk, wal_dir, member_id, cluster_id, backend)
+            _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
         except BaseException:
             backend.engine.close()
             raise
@@ -107,6 +108,16 @@ def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) ->
         lock.release()
         raise
     return OpenedStorage(data_dir, backend, opened_log, lock)
+
+
+def _defragment(backend: Backend, threshold_megabytes: int) -> None:
+    """Do at start what would hold up the member later, if it is worth while (0: never)."""
+    free = backend.size() - backend.size_in_use()
+    if not threshold_megabytes or free < threshold_megabytes << 20:
+        return
+    before = backend.size()
+    backend.defragment()
+    log.info("defragmented at start", before_bytes=before, after_bytes=backend.size())
 
 
 def _volatile(config: Config, member_id: int, cluster_id: int) -> OpenedStorage:
