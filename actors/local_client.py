@@ -121,19 +121,26 @@ class LocalClient:
         async with self.stream("Watch/Watch") as stream:
             await stream.send(WatchRequest(create_request=create))
             created = await stream.receive()
-            yield _until_cancelled(stream, created)
+            yield _WatchResponses(stream, created)
 
 
-async def _until_cancelled(
-    stream: LocalStream, created: WatchResponse
-) -> AsyncIterator[WatchResponse]:
-    if created.canceled:
-        yield created
-        return
-    async for response in stream:
-        yield response
-        if response.canceled:
-            return
+class _WatchResponses:
+    """Responses up to the one that cancels. No generator: one may leave a loop over it half-way."""
+
+    def __init__(self, stream: LocalStream, created: WatchResponse) -> None:
+        self._stream = stream
+        self._refused = created if created.canceled else None
+        self._cancelled = False
+
+    def __aiter__(self) -> _WatchResponses:
+        return self
+
+    async def __anext__(self) -> WatchResponse:
+        if self._cancelled:
+            raise StopAsyncIteration
+        response: WatchResponse = self._refused or await anext(self._stream)
+        self._cancelled = response.canceled
+        return response
 
 
 class _Responses:

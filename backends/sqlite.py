@@ -71,6 +71,7 @@ class SqliteEngine(SqliteReader, Engine):
         self._sizes: tuple[int, int] | None = None
         self._grown = 0  # about how much the -wal file has grown since the last sync
         self._closed = False
+        self._sync_failed = False
         self._page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
         self._wal = path.with_name(path.name + "-wal")
 
@@ -164,8 +165,10 @@ class SqliteEngine(SqliteReader, Engine):
             finally:
                 connection.close()
         except OSError as error:
+            self._sync_failed = True
             fail_os(self._wal, "syncing", error)
         except sqlite3.Error as error:
+            self._sync_failed = True
             fail(self.path, "checkpointing", error)
 
     def defragment(self) -> None:
@@ -185,7 +188,10 @@ class SqliteEngine(SqliteReader, Engine):
             return
         self._closed = True
         try:
-            self.sync()
+            if (
+                not self._sync_failed
+            ):  # the kernel may report a lost page once only, and then success
+                self.sync()
         finally:
             self._connection.close()
             self._lock.release()
