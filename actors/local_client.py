@@ -138,7 +138,11 @@ class _WatchResponses:
     async def __anext__(self) -> WatchResponse:
         if self._cancelled:
             raise StopAsyncIteration
-        response: WatchResponse = self._refused or await anext(self._stream)
+        response: WatchResponse
+        if self._refused is not None:
+            response = self._refused
+        else:
+            response = await anext(self._stream)
         self._cancelled = response.canceled
         return response
 
