@@ -255,13 +255,6 @@ def _check_choices(config: Config) -> None:
             )
 
 
-def _check_cluster(config: Config) -> None:
-    if config.initial_cluster_state == "existing":
-        raise ConfigError(
-            "initial-cluster-state: joining an existing cluster is not supported yet; use 'new'"
-        )
-
-
 def _check_urls(config: Config) -> None:
     for field in attrs.fields(Config):
         if not field.name.endswith("_urls"):
@@ -305,6 +298,5 @@ _CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_timing,
     _check_limits,
     _check_choices,
-    _check_cluster,
     _check_urls,
 )

@@ -87,18 +87,23 @@ class Node:
         members = initial_members(config)
         mine = next(m for m in members if m.name == config.name)
         with ExitStack() as stack:
-            self.bound, self._bound_http, self._bound_metrics = (
+            self._listening = [
                 self._bind(urls, stack)
                 for urls in (
                     config.listen_client_urls,
                     config.listen_client_http_urls,
                     config.listen_metrics_urls,
                 )
-            )
+            ]
+            self.bound = self._listening[0]
             self.opened = open_storage(
                 config, world.disk, mine.id, cluster_id(m.id for m in members)
             )
             stack.callback(self.opened.close)
+            if self.opened.log.fresh and config.initial_cluster_state == "existing":
+                raise ConfigError(
+                    "initial-cluster-state: joining an existing cluster is not supported yet; use 'new'"
+                )
             self._assemble(mine)
             self._stack = stack.pop_all()
 
@@ -172,13 +177,7 @@ class Node:
         self.dispatcher = Dispatcher(self.context)
         pages = Pages(self.context, self.dispatcher, self.metrics)
         self.clients = ClientListener(
-            self.context,
-            self.dispatcher,
-            self.outbox,
-            pages,
-            self.bound,
-            http=self._bound_http,
-            metrics=self._bound_metrics,
+            self.context, self.dispatcher, self.outbox, pages, *self._listening
         )
         self.observer = Observer(self, self.executor.metrics)
         self.local = LocalClient(self.dispatcher, self.outbox)
