@@ -2,20 +2,27 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+RUNS   := $(VENV)/.runs
+TESTS  := $(VENV)/.tests
 
 .PHONY: run test check types lint format bench sim proto soak clean help
 
 help:            ## show this list
 	@grep -E '^[a-z]+: .*##|^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/' | sort
 
-$(STAMP): pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Triode needs Python 3.11 or newer (make PYTHON=python3.11 ...)" >&2; exit 1; }
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Triode needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNS): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@touch $@
 
-run: $(STAMP)    ## start a durable single node on 127.0.0.1:2379
+$(TESTS): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	@touch $@ $(RUNS)
+
+run: $(RUNS)    ## start a durable single node on 127.0.0.1:2379
 	$(BIN)/triode
 
 test: check      ## lint, types and all tests
@@ -23,28 +30,28 @@ test: check      ## lint, types and all tests
 
 check: lint types  ## lint and types
 
-lint: $(STAMP)
+lint: $(TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+types: $(TESTS)
 	$(BIN)/mypy -p triode
 	$(BIN)/mypy tests examples benchmarks
 
-format: $(STAMP) ## rewrite the sources in the house format
+format: $(TESTS) ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## our own benchmarks (see benchmarks/README.md)
+bench: $(TESTS)  ## our own benchmarks (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-sim: $(STAMP)    ## long simulations: SEEDS=1000 make sim
-	$(BIN)/python -m pytest -q -m long tests/simulation $(ARGS)
+sim: $(TESTS)    ## long simulations of raft clusters, stores and watches: SEEDS=1000 make sim
+	$(BIN)/python -m pytest -q -m long tests/raft tests/watch tests/mvcc tests/actors $(ARGS)
 
-soak: $(STAMP)   ## long crash, fuzz and differential runs
+soak: $(TESTS)   ## long crash, fuzz and differential runs
 	$(BIN)/python -m pytest -q -m long tests $(ARGS)
 
-proto: $(STAMP)  ## regenerate rpc/pb from rpc/proto
+proto: $(TESTS)  ## regenerate rpc/pb from rpc/proto
 	$(BIN)/python rpc/proto/generate.py
 
 clean:           ## remove what make made
