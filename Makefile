@@ -45,7 +45,7 @@ format: $(TESTS) ## rewrite the sources in the house format
 bench: $(TESTS)  ## our own benchmarks (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-sim: $(TESTS)    ## long simulations of raft clusters, stores and watches: SEEDS=1000 make sim
+sim: $(TESTS)    ## long simulations of raft clusters, stores and watches
 	$(BIN)/python -m pytest -q -m long tests/raft tests/watch tests/mvcc tests/actors $(ARGS)
 
 soak: $(TESTS)   ## long crash, fuzz and differential runs
