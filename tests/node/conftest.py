@@ -107,6 +107,7 @@ class PlatterEngine(ModelEngine):
     name: ClassVar[str] = "platter"
     durable: ClassVar[bool] = True
     machine: ClassVar[Machine]
+    _failed = False
 
     @classmethod
     def open(cls, path: Path | None = None, options: EngineOptions | None = None) -> Self:
@@ -121,12 +122,14 @@ class PlatterEngine(ModelEngine):
 
     def sync(self) -> None:
         newest = self.machine.states[-1]
+        self._failed = True
         self.machine.operation("sync", Path("db"))
+        self._failed = False
         states = self.machine.states
         del states[: next(i for i, state in enumerate(states) if state is newest)]
 
     def close(self) -> None:
-        if not self.machine.dark:
+        if not (self.machine.dark or self._failed):
             self.sync()
 
 
