@@ -99,8 +99,8 @@ def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) ->
         wal_dir = config.wal_dir or data_dir / "member" / "wal"
         backend = _open_backend(config, path)
         try:
-            opened_log = _open_log(disk, wal_dir, member_id, cluster_id, backend)
             _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
+            opened_log = _open_log(disk, wal_dir, member_id, cluster_id, backend)
         except BaseException:
             backend.engine.close()
             raise
@@ -116,7 +116,11 @@ def _defragment(backend: Backend, threshold_megabytes: int) -> None:
     if not threshold_megabytes or free < threshold_megabytes << 20:
         return
     before = backend.size()
-    backend.defragment()
+    try:
+        backend.defragment()
+    except DiskFull as error:
+        log.warning("there is no space to defragment at start", error=str(error))
+        return
     log.info("defragmented at start", before_bytes=before, after_bytes=backend.size())
 
 

@@ -11,6 +11,7 @@ import trio
 from ...errors import (
     BadLeaderTransferee,
     ClusterVersionUnavailable,
+    DiskFull,
     DowngradeInProcess,
     InvalidDowngradeTargetVersion,
     NoInflightDowngrade,
@@ -34,6 +35,7 @@ from .. import proposals
 from ..call import Call, Outlet
 from ..context import NodeContext
 from ..execute import ALARM_GET, change_alarm, encode_alarms
+from ..failures import refusal_of
 from ..log import Log
 from .task_stream import Sender, TaskStream
 
@@ -124,7 +126,11 @@ class MaintenanceService:
     def _defragment(self, call: Call) -> None:
         clock = self._node.world.clock
         before, started = self._node.backend.size(), clock.now()
-        self._node.backend.defragment()
+        try:
+            self._node.backend.defragment()
+        except DiskFull as error:  # the file is as it was
+            call.refuse(refusal_of(error))
+            return
         log.info(
             "finished defragmenting",
             before_bytes=before,
