@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import platform
 import signal
@@ -17,6 +18,7 @@ import trio
 
 from ..config import Config
 from ..errors import ConfigError, NodeError, TriodeError
+from ..mvcc.autocompact import auto_compactor
 from ..settings import NAMES, NOT_YET, build, environment, flags, kind_of, read_toml, variable_of
 from ..version import SERVER_VERSION, TRIODE_VERSION
 
@@ -25,6 +27,7 @@ __all__ = ["main"]
 EXIT_FAILED = 1
 GC_THRESHOLDS = (50_000, 20, 100)
 READY_LINE = "ready to serve client requests"
+_WITH_VALUE = {*NAMES, *NOT_YET, "config-file"}
 
 
 def version_text() -> str:
@@ -41,13 +44,17 @@ def normalize(arguments: Sequence[str]) -> list[str]:
     """Go's flag syntax as click's: one dash is as good as two, and a bare boolean means true."""
     booleans = {name for name in NAMES if kind_of(name) is bool}
     out = []
-    for argument in arguments:
+    rest = iter(arguments)
+    for argument in rest:
         text = argument
         if text.startswith("-") and not text.startswith("--") and len(text) > 2:
             text = "-" + text
-        if text.startswith("--") and text[2:] in booleans:
+        name = text.removeprefix("--")
+        if name in booleans:
             text += "=true"
         out.append(text)
+        if name in _WITH_VALUE and name not in booleans:
+            out.extend(itertools.islice(rest, 1))  # a value is no flag, even if it is -1
     return out
 
 
@@ -71,7 +78,9 @@ def configure(given: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[C
     sources.append(attrs.evolve(from_environment, values=only))
     sources.append(flags({k: v for k, v in given.items() if k != "config-file"}))
     warnings = [f"unrecognized environment variable {name}" for name in unknown]
-    return build(*sources), warnings
+    config = build(*sources)
+    auto_compactor(config.auto_compaction_mode, config.auto_compaction_retention)  # may be refused
+    return config, warnings
 
 
 class _Command(click.Command):
@@ -134,7 +143,7 @@ def _command() -> click.Command:
         callback=callback,
         help="Start an etcd-compatible key-value server.",
         epilog="Each flag is also a key of the TOML file, and a variable such as TRIODE_DATA_DIR.",
-        context_settings={"max_content_width": 100},
+        context_settings={"max_content_width": 100, "help_option_names": ["--help", "-h"]},
     )
 
 

@@ -125,7 +125,10 @@ def auto_compactor(mode: str, retention: str) -> AutoCompactor | None:
         number = int(retention or "0")
     except ValueError:
         if mode == "periodic":
-            seconds = duration_seconds(retention)
+            try:
+                seconds = duration_seconds(retention)
+            except ConfigError as error:
+                raise ConfigError(f"auto-compaction-retention: {error}") from None
             return Periodic(seconds) if seconds > 0 else None
         raise ConfigError(f"auto-compaction-retention: {retention!r} is not a number") from None
     if number < 0:
