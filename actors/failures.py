@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from ..errors import Code, EtcdError, Stopped, TooManyRequests
+from ..errors import Code, DiskFull, EtcdError, NoSpace, Stopped, TooManyRequests
 from .errors import MailboxClosed, MailboxFull
 from .log import Log
 
@@ -29,5 +29,7 @@ def refusal_of(error: Exception, path: str = "") -> EtcdError:
         return Stopped()
     if isinstance(error, MailboxFull):
         return TooManyRequests()
+    if isinstance(error, DiskFull):  # what is asked for begins with a commit of the backend
+        return NoSpace()
     log.failure("a call failed in a way that was not foreseen", error, path=path)
     return EtcdError("internal error, see the server's log", code=Code.INTERNAL)
