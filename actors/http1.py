@@ -8,7 +8,7 @@ and an end to clients that begin a request and do not finish it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from math import inf
@@ -146,19 +146,16 @@ class Http1Connection:
                 await self._transport.wait_writable()
         await trio.lowlevel.checkpoint()
 
-    async def _body(self) -> AsyncIterator[bytes]:
-        """The body's parts as they come."""
-        while True:
-            event = await self._next_event()
-            if not isinstance(event, h11.Data):
-                return
-            yield bytes(event.data)
+    async def _body_part(self) -> bytes | None:
+        """The next part of the body; None at its end."""
+        event = await self._next_event()
+        return bytes(event.data) if isinstance(event, h11.Data) else None
 
     async def _whole_body(self) -> bytes | None:
         """The body, or None if it is larger than it may be or does not come."""
         parts = bytearray()
         with trio.move_on_after(BODY_SECONDS_MAX):
-            async for part in self._body():
+            while (part := await self._body_part()) is not None:
                 parts += part
                 if len(parts) > self._settings.body_bytes_max:
                     return None
@@ -333,7 +330,7 @@ class Http1Connection:
         """One object per message, as they arrive. The end of the body does not end the answers."""
         requests = gateway.RequestStream(method.request)
         try:
-            async for part in self._body():
+            while (part := await self._body_part()) is not None:
                 for request in requests.feed(part):
                     stream.message(request.SerializeToString())
                 self._settings.outbox.flush()

@@ -107,13 +107,13 @@ class Queue:
             filters=[WatchCreateRequest.NODELETE],
         )
         async with watching(self.node, request) as watch:
-            async for response in watch.responses():
+            while True:
+                response = await watch.response()
                 for event in response.events:
                     if event.type == Event.PUT:
                         return event.kv
                 if response.canceled:
-                    break
-        raise EtcdError("watch closed before a leader was elected")
+                    raise EtcdError("watch closed before a leader was elected")
 
 
 def first_request(prefix: bytes) -> RangeRequest:

@@ -144,7 +144,8 @@ class ElectionService:
         """Send each new value of the leader's key, until it is deleted."""
         request = WatchCreateRequest(key=key, start_revision=revision)
         async with watching(self._queue.node, request) as watch:
-            async for response in watch.responses():
+            while True:
+                response = await watch.response()
                 if response.canceled:
                     raise EtcdError("watch closed")
                 for event in response.events:

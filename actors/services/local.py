@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -34,21 +35,22 @@ class LocalWatch:
 
     def __init__(self, node: NodeContext, request: WatchCreateRequest) -> None:
         self._news = trio.Event()
+        self._taken: deque[bytes] = deque()
         self._stream = node.hub.open_stream(self._signal)
         self._stream.create(request)
 
     def _signal(self) -> None:
         self._news.set()
 
-    async def responses(self) -> AsyncIterator[WatchResponse]:
-        """Yield until the watch is cancelled by the server."""
-        while True:
+    async def response(self) -> WatchResponse:
+        """The next response."""
+        await trio.lowlevel.checkpoint()
+        while not self._taken:
             self._news = trio.Event()
-            messages = self._stream.take()
-            for message in messages:
-                yield WatchResponse.FromString(message)
-            if not messages:
+            self._taken.extend(self._stream.take())
+            if not self._taken:
                 await self._news.wait()
+        return WatchResponse.FromString(self._taken.popleft())
 
     def close(self) -> None:
         """End the watch."""
@@ -69,7 +71,8 @@ async def wait_deleted(node: NodeContext, key: bytes, revision: int) -> None:
     """Return when `key` has been deleted at or after `revision`."""
     request = WatchCreateRequest(key=key, start_revision=revision, filters=["NOPUT"])
     async with watching(node, request) as watch:
-        async for response in watch.responses():
+        while True:
+            response = await watch.response()
             if response.events:
                 return
             if response.canceled:
