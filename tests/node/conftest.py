@@ -128,6 +128,9 @@ class PlatterEngine(ModelEngine):
         states = self.machine.states
         del states[: next(i for i, state in enumerate(states) if state is newest)]
 
+    def defragment(self) -> None:
+        self.machine.operation("defragment", Path("db"))
+
     def close(self) -> None:
         if not (self.machine.dark or self._failed):
             self.sync()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from triode.actors.node import Node, open_node
 from triode.actors.proposals import TXN
 from triode.errors import DiskFull, EtcdError, NoSpace, RequestTimeout, StorageError
 from triode.rpc.pb.rpc_pb2 import (
+    DefragmentRequest,
     LeaseGrantRequest,
     LeaseKeepAliveRequest,
     PutRequest,
     RequestOp,
+    SnapshotRequest,
     TxnRequest,
 )
 
@@ -60,10 +63,20 @@ async def check_only_writes_are_refused(node: Node, lease: int) -> None:
             seen += len(response.events)
             if response.header.revision >= revision and seen:
                 break
+    await ask_for_a_snapshot(node)
     async with node.local.stream("Lease/LeaseKeepAlive") as stream:
         await stream.send(LeaseKeepAliveRequest(ID=lease))
         assert (await stream.receive()).TTL == 500
     assert node.context.store.revision == revision
+
+
+async def ask_for_a_snapshot(node: Node) -> None:
+    """What operators do when a disk is full; it needs a commit, so it may be refused, but no more."""
+    async with node.local.stream("Maintenance/Snapshot") as stream:
+        await stream.send(SnapshotRequest())
+        with suppress(NoSpace):
+            async for _ in stream:
+                pass
 
 
 async def check_after_restart(tools: Any, machine: Any, ledger: Any) -> None:
@@ -119,6 +132,21 @@ async def test_backend_full(
         await check_only_writes_are_refused(node, lease)
     assert "the disk is full: writes are refused" in caplog.text
     await check_after_restart(crash_tools, machine, ledger)
+
+
+async def test_no_space_to_defragment(machine_of: Machines) -> None:
+    """The caller is told; everything goes on as before."""
+    machine = machine_of(1)
+    async with open_node(machine.config(), world=machine.world()) as node:
+
+        def fault(name: str, path: Path) -> None:
+            if name == "defragment":
+                raise DiskFull(f"{path}: database or disk is full")
+
+        machine.fault = fault
+        with pytest.raises(NoSpace):
+            await node.local.call("Maintenance/Defragment", DefragmentRequest())
+        await node.local.put(b"a", b"")
 
 
 async def test_full_disk_at_start(machine_of: Machines, crash_tools: Any) -> None:
