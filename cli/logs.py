@@ -100,9 +100,13 @@ def _handler(output: str, form: str) -> logging.Handler:
 
 def set_up(config: Config) -> None:
     """Send the lines of all loggers where the configuration says."""
-    root = logging.getLogger()
+    outputs = config.log_outputs.split(",")
+    handlers = [_handler(output.strip(), config.log_format) for output in outputs]
+    root = (
+        logging.getLogger()
+    )  # what is there stays until all of the new is there: it may have to tell
     for handler in root.handlers[:]:
         root.removeHandler(handler)
-    for output in config.log_outputs.split(","):
-        root.addHandler(_handler(output.strip(), config.log_format))
+    for handler in handlers:
+        root.addHandler(handler)
     root.setLevel(LEVELS[config.log_level])

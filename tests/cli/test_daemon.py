@@ -1,0 +1,154 @@
+"""The daemon as an operator meets it: its log, its end, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Refused = Callable[..., dict[str, Any]]
+Launch = Callable[..., Any]
+
+
+def lines(server: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.log().splitlines()]
+
+
+# --- from start to end --------------------------------------------------------------------------
+
+
+def test_a_day_in_its_life(launch_triode: Launch, tmp_path: Path) -> None:
+    """Configured by a file and by flags; logs JSON; tells systemd; ends with 0 on SIGTERM."""
+    file = tmp_path / "triode.toml"
+    file.write_text("name = 'filed'\nbackend = 'memory'\nlog-level = 'debug'\n")
+    server = launch_triode("-config-file", str(file), "-log-level=info")
+    written = lines(server)
+    assert all({"level", "ts", "logger", "caller", "msg"} <= line.keys() for line in written)
+    ready = next(line for line in written if line["msg"] == "ready to serve client requests")
+    assert ready["name"] == "filed"
+    assert ready["ports"] == [server.port]
+    assert not [line for line in written if line["level"] == "debug"]
+    assert server.ctl("member", "list").stdout.split(", ")[2] == "filed"
+    assert server.stop() == 0
+    assert lines(server)[-1]["msg"] == "stopped"
+
+
+def test_console_format(launch_triode: Launch, tmp_path: Path) -> None:
+    """For people: one line each, without colours where there is no terminal."""
+    log = tmp_path / "more.log"
+    outputs = ("--log-outputs", f"stderr,{log}")
+    console = ("--log-format", "console")
+    server = launch_triode(*console, *outputs, backend="memory")
+    text = log.read_text()
+    assert text == server.log()
+    assert re.search(
+        r"^20\S+Z info  triode: ready to serve client requests name=default", text, re.MULTILINE
+    )
+    assert "\x1b" not in text
+
+
+def test_sigint(launch_triode: Launch) -> None:
+    """Ctrl-C is as good as SIGTERM."""
+    server = launch_triode(backend="memory")
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(15) == 0
+    assert [line["signal"] for line in lines(server) if "signal" in line] == ["SIGINT"]
+
+
+def test_the_end_is_graceful(launch_triode: Launch) -> None:
+    """An open watch does not hold it up; what was acknowledged is there after a restart."""
+    server = launch_triode()
+    server.ctl("put", "a", "1")
+    with subprocess.Popen(
+        [*server.ctl_words, "watch", "a", "--rev", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == "PUT\n"
+        assert server.stop() == 0
+        watch.kill()
+    server = launch_triode(data_dir=server.data_dir)
+    assert server.ctl("get", "a").stdout == "a\n1\n"
+
+
+def test_systemd_is_told(
+    launch_triode: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """READY=1 when it serves, at a path and at an abstract address."""
+    for address in (str(tmp_path / "notify"), f"@triode-test-{tmp_path.name}"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(address.replace("@", "\0", 1))
+            sock.settimeout(10)
+            monkeypatch.setenv("NOTIFY_SOCKET", address)
+            launch_triode(backend="memory")
+            assert sock.recv(100) == b"READY=1"
+
+
+# --- what cannot start says why -----------------------------------------------------------------
+
+
+def test_a_data_directory_has_one_owner(launch_triode: Launch, refused: Refused) -> None:
+    """The second one is told to go elsewhere, and the first goes on."""
+    server = launch_triode()
+    said = refused("--data-dir", str(server.data_dir))["error"]
+    assert str(server.data_dir) in said
+    assert "lock" in said or "another" in said
+    assert server.ctl("put", "a", "1").stdout == "OK\n"
+
+
+def test_a_port_in_use(refused: Refused, tmp_path: Path) -> None:
+    """The message has the URL and says what to do; nothing is left in the data directory's place."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        said = refused("--data-dir", str(tmp_path / "data"), listen=url)["error"]
+    assert said.startswith(f"listen {url}: address already in use")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_directory_that_cannot_be(refused: Refused, tmp_path: Path) -> None:
+    """Its path and the system's reason."""
+    (tmp_path / "file").write_text("")
+    said = refused("--data-dir", str(tmp_path / "file" / "data"))["error"]
+    assert "file/data: Not a directory" in said
+
+
+@pytest.mark.etcd
+def test_a_data_directory_of_etcd(launch_etcd: Launch, refused: Refused) -> None:
+    """It is not touched; the message says how to bring the data over."""
+    etcd = launch_etcd()
+    etcd.stop()
+    before = sorted(path for path in etcd.data_dir.rglob("*") if path.name != ".lock")
+    said = refused("--data-dir", str(etcd.data_dir))["error"]
+    assert "is a data directory of etcd" in said
+    assert "snapshot save" in said
+    assert sorted(path for path in etcd.data_dir.rglob("*") if path.name != ".lock") == before
+
+
+def test_settings_that_cannot_be(refused: Refused, tmp_path: Path) -> None:
+    """In the log, like everything else."""
+    line = refused("--election-timeout", "200")
+    assert line["msg"] == "failed to verify flags"
+    assert line["error"].startswith("election-timeout: 200 ms is less than")
+    assert refused("--cert-file", "x")["error"] == "--cert-file: TLS is not supported yet"
+    said = refused("--log-outputs", str(tmp_path / "absent" / "log"))["error"]
+    assert said.startswith("log-outputs: cannot write")
+
+
+def test_joining_is_not_supported_yet(
+    refused: Refused, launch_triode: Launch, tmp_path: Path
+) -> None:
+    """A new member is refused; a restarted one has joined long ago, as its manifest may still say."""
+    existing = ("--initial-cluster-state", "existing")
+    where = tmp_path / "new"
+    said = refused("--data-dir", str(where), *existing)["error"]
+    assert "joining an existing cluster is not supported yet" in said
+    assert launch_triode(data_dir=where).stop() == 0
+    assert launch_triode(*existing, data_dir=where).ctl("put", "a", "1").stdout == "OK\n"
