@@ -6,10 +6,12 @@ import ast
 import re
 import statistics
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import setuptools
 
 ROOT = Path(__file__).parents[2]
 MODULE_LINES_MAX = 600
@@ -82,13 +84,11 @@ def test_nothing_is_left_unfinished() -> None:
 
 def test_every_folder_with_code_is_in_the_wheel() -> None:
     """The list of packages is found, so a folder without `__init__.py` would silently be left out."""
-    missing = [
-        str(folder.relative_to(ROOT))
-        for name in PACKAGE
-        for folder in [ROOT / name, *(ROOT / name).rglob("*")]
-        if folder.is_dir() and list(folder.glob("*.py")) and not (folder / "__init__.py").exists()
-    ]
-    assert not missing
+    find = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rules = {name: find["find"][name] for name in ("include", "exclude")}
+    found = set(setuptools.find_packages(str(ROOT / find["find"]["where"][0]), **rules))
+    folders = {path.parent.relative_to(ROOT) for path in package_sources()}
+    assert found == {".".join(("triode", *folder.parts)) for folder in folders}
 
 
 def test_no_test_module_is_a_package() -> None:
