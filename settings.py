@@ -7,18 +7,13 @@ not exist is answered with the nearest one that does.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
-from operator import eq
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import attrs
-import tomli
-from cattrs import Converter
 
 from .config import Bytes, Config, Milliseconds, Seconds, Urls
 from .errors import ConfigError
@@ -102,7 +97,7 @@ _SIZE = re.compile(r"(-?\d+)\s*([A-Za-z]*)")
 _TRUE, _FALSE = {"true", "1", "t"}, {"false", "0", "f"}
 
 
-def _seconds(value: Any, _: Any) -> float:
+def _seconds(value: Any) -> float:
     if isinstance(value, str):
         if value == "0":
             return 0.0
@@ -114,15 +109,15 @@ def _seconds(value: Any, _: Any) -> float:
     raise ValueError(f'{value!r} is not a duration; write it with a unit, such as "100ms" or "10m"')
 
 
-def _milliseconds(value: Any, kind: Any) -> float:
+def _milliseconds(value: Any) -> float:
     if isinstance(value, str) and value.isdigit():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value / 1000
-    return _seconds(value, kind)
+    return _seconds(value)
 
 
-def _size(value: Any, _: Any) -> int:
+def _size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
@@ -131,7 +126,7 @@ def _size(value: Any, _: Any) -> int:
     return int(match[1]) * _UNIT_BYTES[match[2].lower()]
 
 
-def _integer(value: Any, _: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -139,7 +134,7 @@ def _integer(value: Any, _: Any) -> int:
     raise ValueError(f"{value!r} is not a whole number")
 
 
-def _boolean(value: Any, _: Any) -> bool:
+def _boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
@@ -147,7 +142,7 @@ def _boolean(value: Any, _: Any) -> bool:
     raise ValueError(f"{value!r} is neither true nor false")
 
 
-def _text(value: Any, _: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -155,14 +150,14 @@ def _text(value: Any, _: Any) -> str:
     raise ValueError(f"{value!r} is not a text")
 
 
-def _path(value: Any, kind: Any) -> Path:
-    text = _text(value, kind)
+def _path(value: Any) -> Path:
+    text = _text(value)
     if not text:
         raise ValueError("the path is empty")
     return Path(text)
 
 
-def _urls(value: Any, _: Any) -> tuple[str, ...]:
+def _urls(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",") if value else []
     if not isinstance(value, list | tuple) or not all(isinstance(url, str) for url in value):
@@ -170,29 +165,16 @@ def _urls(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(url.strip().rstrip("/") if "//" in url else url.strip() for url in value)
 
 
-_HOOKS: tuple[tuple[Any, Callable[[Any, Any], Any]], ...] = (
-    (Seconds, _seconds),
-    (Milliseconds, _milliseconds),
-    (Bytes, _size),
-    (Urls, _urls),
-    (int, _integer),
-    (bool, _boolean),
-    (str, _text),
-    (Path, _path),
-)
-
-
-def _converter() -> Converter:
-    converter = Converter(forbid_extra_keys=True)
-    for kind, hook in _HOOKS:
-        if isinstance(kind, type):
-            converter.register_structure_hook(kind, hook)
-        else:
-            converter.register_structure_hook_func(partial(eq, kind), hook)
-    return converter
-
-
-_CONVERTER = _converter()
+_READERS: Mapping[Any, Callable[[Any], Any]] = {
+    Seconds: _seconds,
+    Milliseconds: _milliseconds,
+    Bytes: _size,
+    Urls: _urls,
+    int: _integer,
+    bool: _boolean,
+    str: _text,
+    Path: _path,
+}
 
 
 # --- sources ------------------------------------------------------------------------------------
@@ -217,7 +199,7 @@ def build(*sources: Source) -> Config:
         for name, value in source.values.items():
             check_name(name, source.place(name))
             try:
-                values[name.replace("-", "_")] = _CONVERTER.structure(value, kind_of(name))
+                values[name.replace("-", "_")] = _READERS[kind_of(name)](value)
             except ValueError as error:
                 raise ConfigError(f"{source.place(name)}: {error}") from None
     if "listen_client_urls" in values:
@@ -230,6 +212,8 @@ def check_name(name: str, place: str) -> None:
     if name in NOT_YET:
         raise ConfigError(f"{place}: {NOT_YET[name]}")
     if name not in NAMES:
+        import difflib
+
         near = difflib.get_close_matches(name, NAMES, 1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"{place}: there is no such setting{hint}")
@@ -266,6 +250,8 @@ def read_toml(path: Path) -> Source:
     Raises:
         ConfigError: the file cannot be read or is not TOML; the message has the line.
     """
+    import tomli
+
     try:
         text = path.read_text("utf-8")
     except OSError as error:
