@@ -22,10 +22,15 @@ from ..mvcc.autocompact import auto_compactor
 from ..settings import NAMES, NOT_YET, build, environment, flags, kind_of, read_toml, variable_of
 from ..version import SERVER_VERSION, TRIODE_VERSION
 
-__all__ = ["main"]
+__all__ = ["main", "shown"]
 
 EXIT_FAILED = 1
 GC_THRESHOLDS = (50_000, 20, 100)
+"""Collect less often than by default, which is every few thousand calls.
+
+A store holds millions of objects that live long and form no cycles, and a full collection walks all of them.
+"""
+GC_FREEZE_SECONDS = 2.0
 READY_LINE = "ready to serve client requests"
 _WITH_VALUE = {*NAMES, *NOT_YET, "config-file"}
 
@@ -91,7 +96,7 @@ class _Command(click.Command):
         for field in attrs.fields(Config):
             flag = "--" + field.name.replace("_", "-")
             sections.setdefault(field.metadata["section"], []).append(
-                (f"{flag} '{_shown(field.name, field.default)}'", field.metadata["help"])
+                (f"{flag} '{shown(field.name, field.default)}'", field.metadata["help"])
             )
         sections.setdefault("Other", []).extend(
             [
@@ -109,7 +114,8 @@ class _Command(click.Command):
         del ctx
 
 
-def _shown(name: str, value: Any) -> str:
+def shown(name: str, value: Any) -> str:
+    """A setting's value as a flag would have it; durations in the unit that fits."""
     if value is None:
         return ""
     if isinstance(value, tuple):
@@ -119,8 +125,17 @@ def _shown(name: str, value: Any) -> str:
     if name in ("heartbeat_interval", "election_timeout"):
         return f"{value * 1000:g}"
     if isinstance(value, float):
-        return f"{value * 1000:g}ms" if value < 1 else f"{value:g}s"
+        return _duration(value)
     return str(value)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
 
 
 def _command() -> click.Command:
@@ -151,6 +166,7 @@ def start(given: Mapping[str, Any], variables: Mapping[str, str]) -> int:
     """Configure and run the daemon; returns its exit code."""
     from . import logs
 
+    gc.set_threshold(*GC_THRESHOLDS)
     logs.set_up(Config())
     try:
         config, warnings = configure(given, variables)
@@ -177,15 +193,14 @@ def _cause(error: BaseException) -> str:
     return str(error) or repr(error)
 
 
-def _tune_garbage_collection() -> None:
-    """Collect less often: a store holds millions of objects that live long and form no cycles.
+async def _freeze_garbage_collection() -> None:
+    """Leave out of all further collections what exists once the node serves: it is never garbage.
 
-    A full collection walks all of them, and the default thresholds ask for one every few thousand calls. What
-    exists once the node serves is never garbage, so it is left out for good.
+    Not at once, since the first clients are waiting and a full collection takes a while.
     """
+    await trio.sleep(GC_FREEZE_SECONDS)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _serve(config: Config) -> None:
@@ -194,13 +209,14 @@ async def _serve(config: Config) -> None:
     log = _log()
     log.info("starting", version=SERVER_VERSION, triode=TRIODE_VERSION, name=config.name)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_node(config) as node:
+        async with open_node(config) as node, trio.open_nursery() as nursery:
             log.info(READY_LINE, name=config.name, ports=list(node.clients.ports))
-            _tune_garbage_collection()
             _notify_systemd()
+            nursery.start_soon(_freeze_garbage_collection)
             async for number in signals:
                 log.info("received signal; shutting down", signal=signal.Signals(number).name)
                 break
+            nursery.cancel_scope.cancel()
     log.info("stopped")
 
 
