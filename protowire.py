@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["VARINT", "LENGTH", "bytes_field", "fields", "int_field", "signed", "uvarint", "varint"]
+__all__ = [
+    "VARINT",
+    "LENGTH",
+    "LOW_14",
+    "bytes_field",
+    "fields",
+    "int_field",
+    "signed",
+    "uvarint",
+    "varint",
+]
 
 VARINT = 0
 LENGTH = 2
@@ -22,6 +32,8 @@ VARINT_BYTES_MAX = 10
 _ONE = tuple(bytes((n,)) for n in range(128))
 _MORE = tuple(bytes((n | 128,)) for n in range(128))  # low bits that others follow
 _TWO = tuple([low + high for high in _ONE for low in _MORE])
+LOW_14 = tuple([low + high for high in _MORE for low in _MORE])
+"""The first two bytes of a varint of more, by its low 14 bits: for those who encode many."""
 
 
 def varint(n: int) -> bytes:

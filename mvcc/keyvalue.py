@@ -14,7 +14,7 @@ import re
 from typing import NamedTuple
 
 from ..errors import CorruptData
-from ..protowire import fields, signed, uvarint, varint
+from ..protowire import LOW_14, fields, signed, uvarint, varint
 
 __all__ = [
     "KeyValue",
@@ -33,8 +33,6 @@ _KEY, _CREATE, _MOD, _VERSION, _VALUE, _LEASE = 0x0A, 0x10, 0x18, 0x20, 0x2A, 0x
 _LENGTHS = tuple(varint(n) for n in range(2048))
 _LENGTHS_COUNT = len(_LENGTHS)
 _VALUE_HEADS = (b"", *(b"\x2a" + size for size in _LENGTHS[1:]))  # an empty value is left out
-_LOW_14 = 0x3FFF
-_PAIRS = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(_LOW_14 + 1))
 # create_revision, mod_revision and version: everything between the key and the value.
 _revision_fields = re.compile(rb"(?:[\x10\x18\x20][\x80-\xff]*[\x00-\x7f])*").match
 
@@ -52,8 +50,8 @@ class KeyValue(NamedTuple):
 
 def _varint(n: int) -> bytes:
     """A varint of any size; quick for the 3 and 4 bytes that revisions of a used store take."""
-    if n > _LOW_14:
-        return _PAIRS[n & _LOW_14] + varint(n >> 14)
+    if n > 0x3FFF:
+        return LOW_14[n & 0x3FFF] + varint(n >> 14)
     return varint(n)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..protowire import LENGTH, VARINT, bytes_field, fields, uvarint, varint
+from ..protowire import LENGTH, LOW_14, VARINT, bytes_field, fields, uvarint, varint
 from .types import (
     ConfChange,
     ConfChangeSingle,
@@ -55,9 +55,6 @@ __all__ = [
 _R = TypeVar("_R")
 _ENTRY_TYPES = tuple(EntryType)
 
-# Varints whose low 14 bits are given and which go on: index % 16384 -> the first two bytes.
-_LOW_14_CONTINUED = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(1 << 14))
-
 
 def encode_entry(entry: Entry) -> bytes:
     """raftpb.Entry{Type(1), Term(2), Index(3), Data(4)}."""
@@ -74,7 +71,7 @@ def encode_entries(entries: Iterable[Entry]) -> list[bytes]:
     append = out.append
     last_term = last_kind = last_high = -1
     head = high_bytes = b""
-    low = _LOW_14_CONTINUED
+    low = LOW_14
     for term, index, kind, data in entries:
         if term != last_term or kind != last_kind:
             head = b"\x08%b\x10%b\x18" % (varint(kind), varint(term))

@@ -33,7 +33,7 @@ from collections.abc import Sequence
 import attrs
 from google_crc32c import extend
 
-from ...protowire import bytes_field, fields, uvarint, varint
+from ...protowire import LOW_14, bytes_field, fields, uvarint, varint
 from ..codec import decode_conf_state, encode_conf_state, encode_entries
 from ..types import ConfState, Entry, HardState
 
@@ -130,7 +130,7 @@ def encode_record(kind: RecordType, data: bytes, crc: int) -> tuple[bytes, int]:
     assert kind != RecordType.CRC
     crc = extend(crc, data)
     if crc >> 28:
-        number = _LOW_14[crc & 16383] + _LOW_14[crc >> 14 & 16383] + _TOP_4[crc >> 28]
+        number = LOW_14[crc & 16383] + LOW_14[crc >> 14 & 16383] + _TOP_4[crc >> 28]
     else:
         number = varint(crc)
     payload = b"\x08%c\x10%b\x1a%b%b" % (kind, number, varint(len(data)), data)
@@ -150,7 +150,6 @@ def encode_crc_record(crc: int) -> bytes:
 
 _SHAPE_BYTES_MAX = 8192
 _shapes: dict[int, tuple[bytes, bytes, bytes]] = {}
-_LOW_14 = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(1 << 14))
 _TOP_4 = tuple(bytes((n,)) for n in range(16))
 _varint_memo = functools.lru_cache(maxsize=64)(varint)
 
@@ -165,7 +164,7 @@ def append_state(parts: list[bytes], state: HardState, crc: int) -> int:
     term, vote, commit = state
     high = commit >> 14
     data = _state_head(term, vote) + (
-        _LOW_14[commit & 16383] + _varint_memo(high) if high else varint(commit)
+        LOW_14[commit & 16383] + _varint_memo(high) if high else varint(commit)
     )
     record, crc = encode_record(RecordType.STATE, data, crc)
     parts.append(record)
@@ -188,7 +187,7 @@ def _shape(data_bytes: int) -> tuple[bytes, bytes, bytes]:
 
 def append_entries(parts: list[bytes], entries: Sequence[Entry], crc: int) -> int:
     """Add the frames of `entries` to `parts`, which are to be joined; returns the chain's new value."""
-    shapes, low, top = _shapes, _LOW_14, _TOP_4
+    shapes, low, top = _shapes, LOW_14, _TOP_4
     for data in encode_entries(entries):
         crc = extend(crc, data)
         if crc >> 28:
