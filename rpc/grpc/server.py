@@ -103,6 +103,7 @@ class GrpcServer(Session):
         limits = limits or Limits()
         limits = attrs.evolve(limits, body_bytes_max=message_bytes_max + PREFIX_BYTES)
         self._message_bytes_max = message_bytes_max
+        self._held_bytes = 0
         self._clock = clock
         self._keepalive = keepalive
         parser = RequestParser(is_unary, http=http, heads_max=limits.memo_blocks_max)
@@ -198,6 +199,8 @@ class GrpcServer(Session):
             return
         try:
             messages = self._take(stream, call, data)
+            if call.deframer.pending_bytes:
+                self._hold(len(data))
         except MessageFault as fault:
             out.append(Cancelled(stream_id))
             self.finish(stream_id, fault.code, fault.text)
@@ -205,6 +208,19 @@ class GrpcServer(Session):
         out += [Message(stream_id, message) for message in messages]
         if end_stream:
             self._half_closed(stream_id, out)
+
+    def _hold(self, size: int) -> None:
+        """Bound the incomplete messages of all streaming calls; raises MessageFault.
+
+        What has become of earlier ones is found out only when the bound seems to be reached.
+        """
+        bytes_max = self.connection.limits.collected_bytes_max
+        self._held_bytes += size
+        if self._held_bytes > bytes_max:
+            calls: list[Call | None] = [stream.call for stream in self._streams.values()]
+            self._held_bytes = sum(call.deframer.pending_bytes for call in calls if call)
+            if self._held_bytes > bytes_max:
+                raise MessageFault(Code.RESOURCE_EXHAUSTED, "grpc: too many incomplete requests")
 
     def _half_closed(self, stream_id: int, out: list[ServerEvent]) -> None:
         stream = self._streams.get(stream_id)
