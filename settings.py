@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache, partial
+from operator import eq
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import attrs
 
 from .config import Bytes, Config, Milliseconds, Seconds, Urls
 from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 __all__ = ["NAMES", "NOT_YET", "build", "environment", "kind_of", "read_toml"]
 
@@ -177,6 +182,25 @@ _READERS: Mapping[Any, Callable[[Any], Any]] = {
 }
 
 
+@cache
+def _converter() -> Converter:
+    """A converter with our readers, made when the first setting is read."""
+    from cattrs import Converter
+
+    converter = Converter()
+    for kind, reader in _READERS.items():
+        hook = partial(_read, reader)
+        if isinstance(kind, type):
+            converter.register_structure_hook(kind, hook)
+        else:  # an annotated type, such as Seconds
+            converter.register_structure_hook_func(partial(eq, kind), hook)
+    return converter
+
+
+def _read(reader: Callable[[Any], Any], value: Any, _kind: Any) -> Any:
+    return reader(value)
+
+
 # --- sources ------------------------------------------------------------------------------------
 
 
@@ -199,7 +223,7 @@ def build(*sources: Source) -> Config:
         for name, value in source.values.items():
             check_name(name, source.place(name))
             try:
-                values[name.replace("-", "_")] = _READERS[kind_of(name)](value)
+                values[name.replace("-", "_")] = _converter().structure(value, kind_of(name))
             except ValueError as error:
                 raise ConfigError(f"{source.place(name)}: {error}") from None
     if "listen_client_urls" in values:
