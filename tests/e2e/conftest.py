@@ -99,7 +99,7 @@ RULES = [
     rule(
         "gateway error",
         "the gateway of 3.5 says the message twice, that of 3.6 once",
-        r"\{\"error\":\"[^\"]*\",",
+        r"\{\"error\":\"(?:[^\"\\]|\\.)*\",",
         "{",
     ),
     rule("session", "ID of the lease behind a lock", r"(?<=/)[0-9a-f]{14,16}$", "<lease>"),

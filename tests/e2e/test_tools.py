@@ -1,0 +1,97 @@
+"""Tools that people run against a server for minutes: mirrors, load checks, bad luck on the way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Launch = Callable[..., Any]
+pytestmark = pytest.mark.etcd
+
+
+def wait_for(wanted: str, *, say: Callable[[], str]) -> None:
+    """Ask until it is answered so."""
+    pause = threading.Event()
+    for _ in range(200):
+        if (said := say()) == wanted:
+            return
+        pause.wait(0.05)
+    raise AssertionError(said)
+
+
+@pytest.mark.parametrize("towards", ["etcd", "triode"])
+def test_make_mirror(towards: str, launch_triode: Launch, launch_etcd: Launch) -> None:
+    """Etcdctl copies what is there and follows what comes, to a second node or to etcd."""
+    source = launch_triode()
+    destination = launch_etcd() if towards == "etcd" else launch_triode(backend="memory")
+    for number in range(3):
+        source.ctl("put", f"m/{number}", f"old {number}")
+    source.ctl("put", "other", "stays")
+    words = [*source.ctl_words, "make-mirror", "--prefix", "m/", "--dest-prefix", "copy/"]
+    with subprocess.Popen([*words, destination.address], stdout=subprocess.DEVNULL) as mirror:
+        listing = "copy/0\nold 0\ncopy/1\nold 1\ncopy/2\nold 2\n"
+        wait_for(listing, say=lambda: str(destination.ctl("get", "", "--prefix").stdout))
+        source.ctl("put", "m/1", "new")
+        source.ctl("txn", input="\nput m/3 both\ndel m/0\n\n\n")
+        listing = "copy/1\nnew\ncopy/2\nold 2\ncopy/3\nboth\n"
+        wait_for(listing, say=lambda: str(destination.ctl("get", "", "--prefix").stdout))
+        mirror.send_signal(signal.SIGKILL)
+
+
+def test_snapshot_restores_as_an_etcd(launch_triode: Launch, launch_etcd: Launch) -> None:
+    """What `snapshot save` takes from Triode, real etcd starts from."""
+    server = launch_triode()
+    server.ctl("put", "a", "1")
+    server.ctl("put", "a", "2")
+    image = server.data_dir.with_name("image.db")
+    restored = server.data_dir.with_name("restored")
+    assert server.ctl("snapshot", "save", str(image)).returncode == 0
+    done = server.ctl("snapshot", "restore", str(image), "--data-dir", str(restored))
+    assert done.returncode == 0, done.stderr
+    etcd = launch_etcd("--force-new-cluster", data_dir=restored)
+    assert etcd.ctl("get", "a").stdout == "a\n2\n"
+    assert etcd.ctl("get", "a", "--rev", "2").stdout == "a\n1\n"
+    ours, theirs = (
+        one.ctl("endpoint", "hashkv", "--rev", "3").stdout.split(", ")[1] for one in (server, etcd)
+    )
+    assert ours == theirs
+
+
+def test_watch_progress(launch_triode: Launch) -> None:
+    """A quiet watch is told the revision it has seen everything up to, again and again."""
+    server = launch_triode("--watch-progress-notify-interval", "100ms", backend="memory")
+    server.ctl("put", "elsewhere", "1")
+    with subprocess.Popen(
+        [*server.ctl_words, "watch", "quiet", "--progress-notify"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        assert watch.stdout is not None
+        assert [watch.stdout.readline() for _ in range(2)] == ["progress notify: 2\n"] * 2
+        server.ctl("put", "elsewhere", "2")
+        while (line := watch.stdout.readline()) == "progress notify: 2\n":
+            pass
+        assert line == "progress notify: 3\n"
+        watch.kill()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("load", ["s", "m"])
+def test_check_perf(load: str, launch_triode: Launch) -> None:
+    """Etcdctl's own verdict on the throughput and the latency of a durable node."""
+    server = launch_triode()
+    done = subprocess.run(
+        [*server.ctl_words, "check", "perf", "--load", load, "--command-timeout", "70s"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "PASS: Throughput is" in done.stdout
+    assert done.stdout.splitlines()[-1] == "PASS"
