@@ -10,6 +10,8 @@ them; on a client whose socket is full, nothing is read at all.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -32,13 +34,15 @@ from ..rpc.methods import UNARY_PATHS
 from .call import Call, Stream
 from .dispatch import Dispatcher
 from .failures import refusal_of
-from .http2_pages import Http2Pages
 from .log import Log
 from .outbox import Outbox
 from .outgoing import CROWDED_BYTES, TURN_BYTES_MAX, Outgoing
 from .traffic import MethodCounter
 from .transport import Transport
 from .world import Clock
+
+if TYPE_CHECKING:
+    from .http2_pages import Http2Pages
 
 __all__ = ["GrpcConnection", "GrpcSettings"]
 
@@ -57,7 +61,7 @@ class GrpcSettings:
         dispatcher: Dispatcher,
         outbox: Outbox,
         clock: Clock,
-        pages: Http2Pages,
+        pages: Callable[[], Http2Pages],
         *,
         message_bytes_max: int,
         concurrent_streams_max: int,
@@ -263,7 +267,7 @@ class GrpcConnection:
     async def _page(self, event: HttpRequest, scope: trio.CancelScope) -> None:
         """Answer a request that is not gRPC."""
         with scope:
-            reply = await self._pages.answer(event.head, event.body)
+            reply = await self._pages().answer(event.head, event.body)
             self._grpc.respond_http(event.stream_id, reply.status, reply.fields, reply.body)
             self._scopes.pop(event.stream_id, None)
             self.out.added(len(reply.body))

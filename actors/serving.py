@@ -1,16 +1,17 @@
 """Serving clients: the listeners, and a connection actor for each connection.
 
 The first bytes of a connection say what it speaks: HTTP/2's preface, or HTTP/1.1 for the JSON gateway and the
-pages. Everything is on one port, as with etcd.
+pages. Everything is on one port, as with etcd. What only HTTP/1.1, JSON and the pages need is imported when
+the first of them is asked for: most nodes serve nothing but gRPC, and imports are most of a node's start.
 """
 
 from __future__ import annotations
 
 import itertools
 import resource
-from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
@@ -21,14 +22,16 @@ from .connection import GrpcConnection, GrpcSettings
 from .context import NodeContext
 from .dispatch import Dispatcher
 from .errors import ActorStopped
-from .http1 import Http1Connection, Http1Settings
-from .http2_pages import Http2Pages
 from .listener import Bound, serve
 from .log import Log
 from .outbox import Outbox
 from .pages import Pages
 from .supervisor import Supervisor
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .http1 import Http1Connection
+    from .http2_pages import Http2Pages
 
 __all__ = ["ClientListener", "ConnectionActor"]
 
@@ -59,7 +62,7 @@ class Protocols(NamedTuple):
     """What is spoken on a listener; None is not."""
 
     grpc: GrpcSettings | None
-    http1: Http1Settings | None
+    http1: Callable[[Transport], Served] | None
 
 
 class ConnectionActor(Actor[None]):
@@ -91,7 +94,7 @@ class ConnectionActor(Actor[None]):
         if speaks_http2 and grpc is not None:
             self.served = GrpcConnection(self._transport, grpc)
         elif not speaks_http2 and http1 is not None:
-            self.served = Http1Connection(self._transport, http1)
+            self.served = http1(self._transport)
         if self.served is not None:
             await self.served.run(data)
 
@@ -124,27 +127,24 @@ class ClientListener(Supervisor):
         config = node.config
         message_bytes_max = config.max_request_bytes + GRPC_OVERHEAD_BYTES
         access = Access(config.cors, config.host_whitelist)
-        grpc = GrpcSettings(
-            dispatcher,
-            outbox,
-            node.world.clock,
-            Http2Pages(
+
+        @cache
+        def http2_pages() -> Http2Pages:
+            from .http2_pages import Http2Pages
+
+            return Http2Pages(
                 pages,
                 dispatcher,
                 outbox,
                 gateway_enabled=config.enable_grpc_gateway,
                 grpc_only=bool(http),
                 access=access,
-            ),
-            message_bytes_max=message_bytes_max,
-            concurrent_streams_max=config.max_concurrent_streams,
-            ping_interval_seconds_min=config.grpc_keepalive_min_time,
-            keepalive_interval_seconds=config.grpc_keepalive_interval,
-            keepalive_timeout_seconds=config.grpc_keepalive_timeout,
-        )
+            )
 
-        def http1(*, gateway: bool) -> Http1Settings:
-            return Http1Settings(
+        def http1(transport: Transport, *, gateway: bool) -> Http1Connection:
+            from .http1 import Http1Connection, Http1Settings
+
+            settings = Http1Settings(
                 pages,
                 dispatcher,
                 outbox,
@@ -152,12 +152,24 @@ class ClientListener(Supervisor):
                 message_bytes_max=message_bytes_max,
                 access=access,
             )
+            return Http1Connection(transport, settings)
 
-        gateway = http1(gateway=config.enable_grpc_gateway)
+        grpc = GrpcSettings(
+            dispatcher,
+            outbox,
+            node.world.clock,
+            http2_pages,
+            message_bytes_max=message_bytes_max,
+            concurrent_streams_max=config.max_concurrent_streams,
+            ping_interval_seconds_min=config.grpc_keepalive_min_time,
+            keepalive_interval_seconds=config.grpc_keepalive_interval,
+            keepalive_timeout_seconds=config.grpc_keepalive_timeout,
+        )
+        gateway = partial(http1, gateway=config.enable_grpc_gateway)
         self._clients = Protocols(grpc, None if http else gateway)
         self._others = [
             ("serving client traffic over HTTP only", http, Protocols(None, gateway)),
-            ("serving metrics and health", metrics, Protocols(None, http1(gateway=False))),
+            ("serving metrics and health", metrics, Protocols(None, partial(http1, gateway=False))),
         ]
         self._numbers = itertools.count(1)
         self.bound = bound

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ..h2.frames import looks_like_http2
 from ..h2.limits import Limits
-from .client import GrpcClient
 from .events import (
     CallStarted,
     Cancelled,
@@ -19,6 +20,9 @@ from .events import (
 from .heads import RequestHead
 from .keepalive import KeepaliveEnforcer
 from .server import GrpcServer
+
+if TYPE_CHECKING:
+    from .client import GrpcClient
 
 __all__ = [
     "CallStarted",
@@ -37,3 +41,11 @@ __all__ = [
     "Writable",
     "looks_like_http2",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "GrpcClient":  # a server does without it
+        from .client import GrpcClient
+
+        return GrpcClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
