@@ -86,12 +86,7 @@ def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) ->
         return _volatile(config, member_id, cluster_id)
     data_dir = data_dir_of(config)
     snap_dir = data_dir / "member" / "snap"
-    try:
-        snap_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StorageError(
-            f"cannot make the data directory {data_dir}: {error.strerror}"
-        ) from error
+    _make_directories(snap_dir)
     lock = lock_directory(data_dir)
     try:
         _refuse_etcds(snap_dir)
@@ -108,6 +103,16 @@ def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) ->
         lock.release()
         raise
     return OpenedStorage(data_dir, backend, opened_log, lock)
+
+
+def _make_directories(path: Path) -> None:
+    """Make `path` and what is missing above it, each for its owner alone."""
+    try:
+        for each in (*reversed(path.parents), path):
+            if not each.exists():
+                each.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make {error.filename}: {error.strerror}") from error
 
 
 def _defragment(backend: Backend, threshold_megabytes: int) -> None:
