@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,21 @@ def test_metrics_have_their_own_port(server: Any) -> None:
     assert ask(port, "GET", "/readyz")[0] == 200
     assert ask(port, "GET", "/metrics")[0] == 200
     assert ask(port, "POST", "/v3/kv/range", '{"key": "YQ=="}')[0] == 404
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:0", "http://localhost:0", "unix://{tmp}/triode.sock"]
+)
+def test_addresses(url: str, launch_triode: Callable[..., Any], tmp_path: Path) -> None:
+    """IPv6, the name of this machine, and sockets in the file system, by way of etcdctl."""
+    url = url.replace("{tmp}", str(tmp_path))
+    server = launch_triode("--listen-client-urls", url, backend="memory")
+    endpoint = url.removeprefix("http://").replace(":0", f":{server.port}")
+    assert server.ctl("--endpoints", endpoint, "put", "a", "1").stdout == "OK\n"
+    member = json.loads(server.ctl("--endpoints", endpoint, "member", "list", "-w", "json").stdout)
+    assert member["members"][0]["clientURLs"] == [url.replace(":0", f":{server.port}")]
+    assert server.stop() == 0
+    assert not (tmp_path / "triode.sock").exists()
 
 
 # --- who may call -------------------------------------------------------------------------------

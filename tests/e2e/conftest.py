@@ -3,11 +3,13 @@
 A script is a text file, one step per line:
 
     put a 1                     run `etcdctl put a 1`
-    | text                      a line of standard input for the command above
+    | text                      a line of standard input for the command above; `{x*9}` is nine x,
+                                `{lines 9} put a# 1` nine lines, numbered
     id = lease grant 100        run, and remember the lease's ID as `{id}` (and `{id.decimal}`)
     start NAME: watch a         run in the background
     tell NAME: progress         a line of standard input for it
     lines NAME 3                wait until it has printed three lines (more), and take them
+    kill NAME                   end it without a chance to say good-bye
     stop NAME                   interrupt it (Ctrl-C), and take the rest of what it says
     end NAME                    wait for its own end, and take the rest of what it says
     until TEXT -> get a         repeat until it says TEXT
@@ -39,6 +41,7 @@ import pytest
 ETCDCTL = Path(sys.executable).with_name("etcdctl")
 STEP_SECONDS_MAX = 20
 UNTIL_TRIES_MAX = 100
+SIGNALS = {"stop": signal.SIGINT, "kill": signal.SIGKILL, "end": None}
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("ETCDCTL_")}
 ENVIRONMENT["GOMAXPROCS"] = "1"  # many short runs: starting threads is most of their work
 LEASE = re.compile(r"lease ([0-9a-f]{16})")
@@ -248,8 +251,8 @@ class Script:
             name, _, said = rest.partition(": ")
             self._background[name].tell(said)
             return ""
-        if word in ("stop", "end"):
-            return self._background[rest].finish(signal.SIGINT if word == "stop" else None)
+        if word in SIGNALS:
+            return self._background[rest].finish(SIGNALS[word])
         if rest.startswith("= "):
             return self._remember(word, self._etcdctl(rest.removeprefix("= "), stdin))
         return self._etcdctl(line, stdin)
@@ -296,13 +299,22 @@ class Script:
         return f"{response.status}\n{text}\n"
 
 
+def _expanded(line: str) -> str:
+    """Long input, written short."""
+    line = re.sub(r"\{x\*(\d+)\}", lambda match: "x" * int(match[1]), line)
+    match = re.fullmatch(r"\{lines (\d+)\} (.*)", line)
+    if match is None:
+        return line
+    return "\n".join(match[2].replace("#", str(number)) for number in range(int(match[1])))
+
+
 def steps(text: str) -> Iterator[tuple[str, str]]:
     """The lines of a script with their standard input."""
     step: tuple[str, list[str]] | None = None
     for line in text.splitlines():
         if line.startswith("|"):
             assert step is not None, line
-            step[1].append(line.removeprefix("|").removeprefix(" ") + "\n")
+            step[1].append(_expanded(line.removeprefix("|").removeprefix(" ")) + "\n")
             continue
         if step is not None:
             yield step[0], "".join(step[1])
