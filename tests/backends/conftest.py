@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -40,40 +38,17 @@ def etcdctl() -> Callable[..., str]:
     return run
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
-@contextmanager
-def _running(data_dir: Path) -> Iterator[str]:
-    client, peer = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
-    command = [_tool("etcd"), "--data-dir", str(data_dir), "--listen-client-urls", client]
-    command += ["--advertise-client-urls", client, "--listen-peer-urls", peer]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        assert process.stderr
-        try:
-            log: list[bytes] = []
-            for line in process.stderr:
-                log.append(line)
-                if b"ready to serve client requests" in line:
-                    break
-            else:
-                raise AssertionError(b"".join(log).decode())
-            Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
-            yield client
-        finally:
-            process.terminate()
-            process.wait()
-
-
 @pytest.fixture
-def etcd() -> Callable[[Path], object]:
+def etcd(launch_etcd: Callable[..., Any]) -> Callable[[Path], object]:
     """Run the real etcd on a data directory: a context manager that gives its client URL."""
-    return _running
+
+    @contextmanager
+    def running(data_dir: Path) -> Iterator[str]:
+        server = launch_etcd(data_dir=data_dir)
+        yield server.url
+        server.stop()
+
+    return running
 
 
 @pytest.fixture

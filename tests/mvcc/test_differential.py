@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import random
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,12 +29,6 @@ METHODS: dict[type, tuple[str, Any]] = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 class Etcd:
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
@@ -57,27 +47,9 @@ class Etcd:
 
 
 @pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[Etcd]:
-    program = Path(sys.executable).with_name("etcd")
-    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    command: list[str | Path] = [program, "--data-dir", tmp_path / "data", "--log-level", "error"]
-    command += [
-        "--unsafe-no-fsync",
-        "--listen-client-urls",
-        client,
-        "--advertise-client-urls",
-        client,
-    ]
-    command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
-    command += ["--initial-cluster", f"default={peer}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        with grpc.insecure_channel(client.removeprefix("http://")) as channel:
-            grpc.channel_ready_future(channel).result(timeout=30)
-            yield Etcd(channel)
-    finally:
-        process.kill()
-        process.wait()
+def etcd(launch_etcd: Callable[..., Any]) -> Iterator[Etcd]:
+    with grpc.insecure_channel(launch_etcd("--unsafe-no-fsync").address) as channel:
+        yield Etcd(channel)
 
 
 class Histories:

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,73 +72,26 @@ def snapshot_at() -> Callable[[int, int], WalSnapshot]:
 
 
 class EtcdServer:
-    """The real etcd on a data directory, with two free ports of this machine."""
+    """The real etcd, started again and again on one data directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, launch: Callable[..., Any], directory: Path) -> None:
         self.directory = directory
-        self.client, self.peer = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._server: Any = None
 
     def start(self) -> None:
-        binary = Path(sys.executable).with_name("etcd")
-        with (self.directory.parent / "etcd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    binary,
-                    f"--data-dir={self.directory}",
-                    f"--listen-client-urls={self.client}",
-                    f"--advertise-client-urls={self.client}",
-                    f"--listen-peer-urls={self.peer}",
-                    f"--initial-advertise-peer-urls={self.peer}",
-                    f"--initial-cluster=default={self.peer}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + 20
-        while self._call("endpoint", "health").returncode != 0:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                pytest.fail((self.directory.parent / "etcd.log").read_text()[-3000:])
+        self._server = self._launch(data_dir=self.directory)
 
     def ctl(self, *arguments: str) -> str:
-        result = self._call(*arguments)
+        result = self._server.ctl(*arguments)
         assert result.returncode == 0, result.stderr
-        return result.stdout
-
-    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [Path(sys.executable).with_name("etcdctl"), f"--endpoints={self.client}", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            env={"ETCDCTL_API": "3"},
-        )
+        return str(result.stdout)
 
     def kill(self) -> None:
         """As `kill -9`: nothing is flushed or closed."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+        self._server.kill()
 
 
 @pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[EtcdServer]:
-    if shutil.which(str(Path(sys.executable).with_name("etcd"))) is None:
-        pytest.skip("the real etcd is not installed")
-    server = EtcdServer(tmp_path / "data")
-    try:
-        yield server
-    finally:
-        server.kill()
+def etcd(launch_etcd: Callable[..., Any], tmp_path: Path) -> EtcdServer:
+    return EtcdServer(launch_etcd, tmp_path / "data")
