@@ -25,6 +25,7 @@ from ..version import SERVER_VERSION, TRIODE_VERSION
 __all__ = ["main", "shown"]
 
 EXIT_FAILED = 1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GC_THRESHOLDS = (50_000, 20, 100)
 """Collect less often than by default, which is every few thousand calls.
 
@@ -208,16 +209,23 @@ async def _serve(config: Config) -> None:
 
     log = _log()
     log.info("starting", version=SERVER_VERSION, triode=TRIODE_VERSION, name=config.name)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with open_node(config) as node, trio.open_nursery() as nursery:
             log.info(READY_LINE, name=config.name, ports=list(node.clients.ports))
             _notify_systemd()
             nursery.start_soon(_freeze_garbage_collection)
-            async for number in signals:
-                log.info("received signal; shutting down", signal=signal.Signals(number).name)
-                break
+            number = await anext(signals)
+            log.info("received signal; shutting down", signal=signal.Signals(number).name)
+            _ignore_signals()
             nursery.cancel_scope.cancel()
+    _ignore_signals()  # the block has put back what was before it
     log.info("stopped")
+
+
+def _ignore_signals() -> None:
+    """The stop is bounded: whoever asks for it twice must not turn it into a death by signal."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _notify_systemd() -> None:
