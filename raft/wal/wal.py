@@ -111,6 +111,7 @@ class WAL:
             disk.fsync_dir(temporary)
             disk.rename(temporary, directory)
             disk.fsync_dir(directory.parent)
+            wal._name_file(segment)
         return wal
 
     @classmethod
@@ -256,7 +257,14 @@ class WAL:
             disk.rename(prepared.path, directory / segment.name)
             disk.fsync_dir(directory)
             old.close()
+            self._name_file(segment)
         self._segments.append(segment)
+
+    def _name_file(self, segment: Segment) -> None:
+        """Open the present file again by its new name, so that errors tell it. All of it is durable."""
+        assert self._file is not None
+        self._file.close()
+        self._file = self._disk.open(self.directory / segment.name)
 
     def _header(self, crc: int) -> tuple[bytes, int]:
         """The records at the start of every file."""
