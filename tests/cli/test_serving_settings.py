@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, PingAckReceived
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS, PING, GOAWAY = 4, 6, 7
+PING = 6
+ENHANCE_YOUR_CALM = 11
 ACK = 1
 
 
@@ -26,7 +30,6 @@ def server(launch_triode_once: Callable[..., Any]) -> Any:
         *("--cors", "https://good.example, https://other.example"),
         *("--host-whitelist", "127.0.0.1,db.example"),
         *("--grpc-keepalive-interval", "100ms", "--grpc-keepalive-timeout", "500ms"),
-        *("--grpc-keepalive-min-time", "1h"),
         *("--warning-unary-request-duration", "1ns"),
         backend="memory",
     )
@@ -131,12 +134,10 @@ def test_host_whitelist(http_port: int, host: str, status: int) -> None:
 # --- who is given up ----------------------------------------------------------------------------
 
 
-def frames(
-    port: int, *, answer_pings: int = 0, send: bytes = b"", seconds: float = 10
-) -> Iterator[tuple[int, int]]:
+def frames(port: int, *, answer_pings: int = 0, seconds: float = 10) -> Iterator[tuple[int, int]]:
     """The (type, flags) of what a server sends to a client that only opens a connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as sock:
-        sock.sendall(PREFACE + b"\0\0\0\4\0\0\0\0\0" + send)
+        sock.sendall(PREFACE + b"\0\0\0\4\0\0\0\0\0")
         stream = sock.makefile("rb")
         while len(head := stream.read(9)) == 9:
             length = int.from_bytes(head[:3], "big")
@@ -154,11 +155,31 @@ def test_a_client_that_answers_pings_is_kept(server: Any) -> None:
     assert kinds.count(PING) == 4
 
 
-def test_a_client_that_pings_too_often(server: Any) -> None:
-    """GOAWAY, as grpc-go does after the third strike."""
-    ping = struct.pack(">HBBBI", 0, 8, PING, 0, 0) + bytes(8)
-    got = [kind for kind, _ in frames(server.port, send=ping * 5)]
-    assert GOAWAY in got
+@pytest.mark.parametrize(("interval", "ended"), [("1h", True), ("1ns", False)])
+def test_a_client_that_pings_often(
+    interval: str, ended: bool, launch_triode: Callable[..., Any]
+) -> None:
+    """With a call open, the shortest interval counts; the third strike ends the connection."""
+    server = launch_triode("--grpc-keepalive-min-time", interval, backend="memory")
+    client = H2Connection(H2Configuration(header_encoding="utf-8"))
+    client.initiate_connection()
+    head = {":method": "POST", ":scheme": "http", ":path": "/etcdserverpb.Watch/Watch"}
+    head |= {":authority": "x", "content-type": "application/grpc", "te": "trailers"}
+    client.send_headers(1, list(head.items()))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
+        events: list[Any] = []
+        for number in range(6):
+            client.ping(number.to_bytes(8, "big"))
+            sock.sendall(client.data_to_send())
+            while not any(isinstance(e, PingAckReceived | ConnectionTerminated) for e in events):
+                events += client.receive_data(sock.recv(65536))
+            if any(isinstance(event, ConnectionTerminated) for event in events):
+                break
+            events.clear()
+    assert bool(events) == ended
+    if ended:
+        assert events[-1].error_code == ENHANCE_YOUR_CALM
+        assert events[-1].additional_data == b"too_many_pings"
 
 
 def test_slow_requests_are_logged(server: Any) -> None:
