@@ -22,7 +22,7 @@ from .actor import Actor, Restart
 from .call import Call
 from .errors import MailboxClosed
 from .execute import Executor
-from .log import Log
+from .log import Log, duration
 from .world import World
 
 __all__ = ["Applier", "Apply", "CommitBackend", "Run", "ServeReads"]
@@ -129,7 +129,12 @@ class Applier(Actor[Message]):
         took = now - started
         if took > self._warning_seconds:
             self.slow_total += 1
-            log.warning("apply took too long", took_seconds=round(took, 3), messages=len(batch))
+            log.warning(
+                "apply request took too long",
+                took=duration(took),
+                expected_duration=duration(self._warning_seconds),
+                messages=len(batch),
+            )
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         pending = self._pending()

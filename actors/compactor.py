@@ -14,7 +14,7 @@ from . import proposals
 from .actor import Actor, Restart
 from .context import RaftView
 from .errors import MailboxFull
-from .log import Log
+from .log import Log, duration
 from .proposer import Proposer
 from .world import Clock
 
@@ -58,6 +58,8 @@ class Compactor(Actor[Sweep]):
         self._commit = commit
         self._flush = flush
         self._waiting: list[Callable[[], None]] = []
+        self.on_slice: Callable[[float], None] = lambda _seconds: None
+        self.on_swept: Callable[[float], None] = lambda _seconds: None
 
     def wake(self) -> None:
         """There may be something to sweep."""
@@ -79,17 +81,34 @@ class Compactor(Actor[Sweep]):
     async def handle(self, batch: list[Sweep]) -> None:
         del batch
         waiting, self._waiting = self._waiting, []
-        swept = False
-        while not self._store.compaction_slice(self._slice_keys_max):
-            swept = True
-            await trio.sleep(self._pause_seconds)
+        while revision := self._store.sweeping:
+            await self._sweep(revision)
         if waiting:
             self._commit()
             for then in waiting:
                 then()
             self._flush()
-        if swept:
-            log.info("finished a compaction", revision=self._store.compact_revision)
+
+    async def _sweep(self, revision: int) -> None:
+        """Sweep one compaction, a slice at a time, so that nobody else waits for long."""
+        store, now = self._store, self._clock.now
+        began, compacted = now(), store.counts.compacted
+        while store.sweeping == revision:
+            started = now()
+            store.compaction_slice(self._slice_keys_max)
+            self.on_slice(now() - started)
+            if store.sweeping:
+                await trio.sleep(self._pause_seconds)
+        took = now() - began
+        self.on_swept(took)
+        log.info(
+            "finished scheduled compaction",
+            compact_revision=revision,
+            took=duration(took),
+            number_of_keys_compacted=store.counts.compacted - compacted,
+            current_db_size_bytes=store.backend.size(),
+            current_db_size_in_use_bytes=store.backend.size_in_use(),
+        )
 
     async def _propose_by_itself(self, auto: AutoCompactor) -> None:
         while True:

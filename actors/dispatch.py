@@ -25,7 +25,7 @@ from .services.lease import LeaseService
 from .services.lock import LockService
 from .services.maintenance import MaintenanceService
 from .services.watch import WatchCall
-from .traffic import Traffic
+from .traffic import VERSIONS_MAX, Traffic, Versions
 
 __all__ = ["Dispatcher", "StreamOpener", "UnaryHandler"]
 
@@ -38,8 +38,9 @@ class Dispatcher:
 
     def __init__(self, node: NodeContext) -> None:
         self._raft = node.raft
-        kv, lease = KVService(node), LeaseService(node)
-        cluster, maintenance = ClusterService(node), MaintenanceService(node)
+        self.kv = kv = KVService(node)
+        self.maintenance = maintenance = MaintenanceService(node)
+        cluster, lease = ClusterService(node), LeaseService(node)
         auth = AuthService(node)
         queue = Queue(node, kv, lease)
         lock, election, health = LockService(queue), ElectionService(queue), HealthService()
@@ -95,7 +96,7 @@ class Dispatcher:
             return None
         try:
             if call.metadata:
-                self._admit(call.metadata)
+                self._admit(call.metadata, self.traffic.unary_versions)
             return handler(message, call)
         except EtcdError as error:
             call.refuse(error)
@@ -111,19 +112,24 @@ class Dispatcher:
             out.finish(unimplemented(path))
             return None
         try:
-            self._admit(metadata)
+            self._admit(metadata, self.traffic.stream_versions)
             return opener(out)
         except Exception as error:  # noqa: BLE001
             out.finish(refusal_of(error, path))
             return None
 
-    def _admit(self, metadata: Metadata) -> None:
+    def _admit(self, metadata: Metadata, versions: Versions) -> None:
         """What every call is held against. Raises NoLeader, InvalidClientAPIVersion."""
+        version = metadata.get("client-api-version")
+        if version in versions:
+            versions[version] += 1
+        elif isinstance(version, str):
+            if not version.isascii() and not _is_utf8(version):
+                raise InvalidClientAPIVersion
+            if len(versions) < VERSIONS_MAX:
+                versions[version] = 1
         if metadata.get("hasleader") == "true" and not self._raft.leader:
             raise NoLeader
-        version = metadata.get("client-api-version")
-        if isinstance(version, str) and not version.isascii() and not _is_utf8(version):
-            raise InvalidClientAPIVersion
 
 
 def _is_utf8(text: str) -> bool:

@@ -11,9 +11,11 @@ CORRUPT refuses every write. As alarms are part of the replicated state, members
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..errors import Corrupt, EtcdError, NoSpace, UnknownMethod
+from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..mvcc.alarm import Alarm, Alarms
 from ..mvcc.lease import Lessor
 from ..mvcc.store import Store
@@ -21,8 +23,8 @@ from ..protowire import bytes_field, int_field
 from ..raft.types import ConfChange, ConfChangeType
 from . import proposals
 from .answers import Header, delete_response, put_response, txn_response
+from .log import Log
 from .membership import Member, Membership
-from .metrics import Metrics
 from .world import Clock
 
 __all__ = ["Executor"]
@@ -30,6 +32,9 @@ __all__ = ["Executor"]
 NOSPACE = 1
 CORRUPT = 2
 ALARM_GET, ALARM_ACTIVATE, ALARM_DEACTIVATE = 0, 1, 2
+
+log = Log("triode.applier")
+Timed = Callable[[int, bool, float], None]
 
 
 class Executor:
@@ -43,9 +48,7 @@ class Executor:
         membership: Membership,
         header: Header,
         clock: Clock,
-        metrics: Metrics,
     ) -> None:
-        self.metrics = metrics
         self.store = store
         self.lessor = lessor
         self.alarms = alarms
@@ -96,20 +99,26 @@ class Executor:
                 active[kind] = _refuse(Corrupt)
         self._active = active
 
+    def time_with(self, observe: Timed) -> None:
+        """From now on tell `observe` of each request: kind, whether it succeeded, and seconds."""
+        now = self._clock.now
+        self._plain = {
+            kind: _timed(method, partial(observe, kind), now)
+            for kind, method in self._plain.items()
+        }
+        self.restrict()
+
     # --- keys -----------------------------------------------------------------------------------
 
     def _put(self, request: Any) -> bytes:
-        self.metrics.puts += 1
         result = self.store.put(request)
         return put_response(self.header.framed(result.revision), result)
 
     def _delete_range(self, request: Any) -> bytes:
-        self.metrics.deletes += 1
         result = self.store.delete_range(request)
         return delete_response(self.header.framed(result.revision), result)
 
     def _txn(self, request: Any) -> bytes:
-        self.metrics.txns += 1
         result = self.store.txn(request)
         return txn_response(self.header.framed(result.revision), result)
 
@@ -142,8 +151,10 @@ class Executor:
     # --- alarms and members ---------------------------------------------------------------------
 
     def _alarm(self, request: Any) -> bytes:
+        before = set(self.alarms.get())
         alarms = change_alarm(self.alarms, request)
         self.restrict()
+        _log_changes(before, set(self.alarms.get()))
         return self._header_only() + encode_alarms(alarms)
 
     def _cluster_version_set(self, request: Any) -> bytes:
@@ -181,11 +192,36 @@ def change_alarm(alarms: Alarms, request: Any) -> list[Alarm]:
     return alarms.get(request.alarm)
 
 
+def _log_changes(before: set[Alarm], after: set[Alarm]) -> None:
+    for alarm in after - before:
+        name = ALARM_NAMES.get(alarm.kind, "UNKNOWN")
+        log.warning("alarm raised", alarm=name, member_id=f"{alarm.member_id:x}")
+    for alarm in before - after:
+        name = ALARM_NAMES.get(alarm.kind, "UNKNOWN")
+        log.info("alarm disarmed", alarm=name, member_id=f"{alarm.member_id:x}")
+
+
 def encode_alarms(alarms: list[Alarm]) -> bytes:
     """AlarmResponse.alarms (field 2): memberID 1, alarm 2."""
     return b"".join(
         [bytes_field(2, int_field(1, a.member_id) + int_field(2, a.kind)) for a in alarms]
     )
+
+
+def _timed(
+    method: Callable[[Any], bytes], observe: Callable[[bool, float], None], now: Callable[[], float]
+) -> Callable[[Any], bytes]:
+    def timed(request: Any) -> bytes:
+        started = now()
+        succeeded = False
+        try:
+            answer = method(request)
+            succeeded = True
+        finally:
+            observe(succeeded, now() - started)
+        return answer
+
+    return timed
 
 
 def _refuse(error: type[EtcdError]) -> Callable[[Any], bytes]:

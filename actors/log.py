@@ -9,7 +9,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-__all__ = ["Log"]
+__all__ = ["Log", "duration"]
+
+
+def duration(seconds: float) -> str:
+    """A length of time as Go writes it ("16.918µs", "1.5s"): what reads etcd's logs expects that."""
+    for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if abs(seconds) >= unit:
+            return f"{seconds / unit:.6g}{name}"
+    return f"{round(seconds * 1e9)}ns" if seconds else "0s"
 
 
 class Log:

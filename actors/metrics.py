@@ -1,16 +1,16 @@
 """etcd's metrics for one node, and the page that shows them.
 
 The names, types and labels are etcd's: its alerts and dashboards must work unchanged, so some
-"_total"s are gauges here too. A `Metrics` belongs to one node; nothing is global. Who does the work
-adds to an attribute (`metrics.proposals_failed += 1`, once per batch where it is hot); what somebody
-already keeps is read by a function when a scraper comes (`metrics.has_leader = lambda: ...`).
+"_total"s are gauges here too. A `Metrics` belongs to one node; nothing is global. A value is a number
+that somebody adds to (`metrics.health_success += 1`), or a function that reads what a part keeps
+anyway when a scraper comes (`metrics.has_leader = lambda: ...`). Who tells what is in `observe`.
 """
 
 # ruff: noqa: RUF009 - attrs fields made by functions
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -52,7 +52,7 @@ class Metrics:
     has_leader: Gauge = gauge("etcd_server_has_leader", "1 if a leader is known.")
     is_leader: Gauge = gauge("etcd_server_is_leader", "1 if this member leads.")
     is_learner: Gauge = gauge("etcd_server_is_learner", "1 if this member has no vote yet.")
-    leader_changes: int = counter("etcd_server_leader_changes_seen_total", "New leaders seen.")
+    leader_changes: Gauge = counter("etcd_server_leader_changes_seen_total", "New leaders seen.")
     learner_promoted: int = counter(
         "etcd_server_learner_promote_successes", "Learners promoted while this member led."
     )
@@ -84,12 +84,14 @@ class Metrics:
     proposals_pending: Gauge = gauge(
         "etcd_server_proposals_pending", "Proposals of this member that wait for their result."
     )
-    proposals_failed: int = counter("etcd_server_proposals_failed_total", "Proposals given up.")
-    slow_applies: int = counter("etcd_server_slow_apply_total", "Applies above the warning limit.")
-    slow_read_indexes: int = counter(
+    proposals_failed: Gauge = counter("etcd_server_proposals_failed_total", "Proposals given up.")
+    slow_applies: Gauge = counter(
+        "etcd_server_slow_apply_total", "Applies above the warning limit."
+    )
+    slow_read_indexes: Gauge = counter(
         "etcd_server_slow_read_indexes_total", "Read indexes that came late or not at all."
     )
-    read_indexes_failed: int = counter(
+    read_indexes_failed: Gauge = counter(
         "etcd_server_read_indexes_failed_total", "Read indexes that failed."
     )
     apply_duration: Histograms = histograms(
@@ -123,10 +125,13 @@ class Metrics:
         "etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of them in use."
     )
     db_open_reads: Gauge = gauge("etcd_mvcc_db_open_read_transactions", "Open read views.")
-    puts: int = counter("etcd_mvcc_put_total", "Puts applied.")
-    deletes: int = counter("etcd_mvcc_delete_total", "Delete ranges applied.")
-    ranges: int = counter("etcd_mvcc_range_total", "Ranges read.")
-    txns: int = counter("etcd_mvcc_txn_total", "Txns applied.")
+    puts: Gauge = counter("etcd_mvcc_put_total", "Puts applied.")
+    deletes: Gauge = counter("etcd_mvcc_delete_total", "Delete ranges applied.")
+    ranges: Gauge = counter("etcd_mvcc_range_total", "Ranges read, comparisons of txns too.")
+    ranges_debugging: Gauge = counter(
+        "etcd_debugging_mvcc_range_total", "The same, under the name that it had before 3.5."
+    )
+    txns: Gauge = counter("etcd_mvcc_txn_total", "Txns of several operations.")
     hash_duration: Histogram = histogram("etcd_mvcc_hash_duration_seconds", "Time of Hash.", HASH)
     hash_rev_duration: Histogram = histogram(
         "etcd_mvcc_hash_rev_duration_seconds", "Time of HashKV.", HASH
@@ -139,7 +144,7 @@ class Metrics:
     put_bytes: Gauge = gauge(
         "etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values put."
     )
-    compacted_keys: int = counter(
+    compacted_keys: Gauge = counter(
         "etcd_debugging_mvcc_db_compaction_keys_total", "Revisions removed by compaction."
     )
     compaction_last: Gauge = gauge(
@@ -204,10 +209,10 @@ class Metrics:
     )
 
     # --- the network
-    client_sent_bytes: int = counter(
+    client_sent_bytes: Gauge = counter(
         "etcd_network_client_grpc_sent_bytes_total", "Bytes of gRPC messages sent to clients."
     )
-    client_received_bytes: int = counter(
+    client_received_bytes: Gauge = counter(
         "etcd_network_client_grpc_received_bytes_total", "Bytes received from them."
     )
     stream_failures: Labelled = counters(
@@ -263,17 +268,19 @@ class Metrics:
 class PrometheusCollector:
     """Shows sets of metrics in the registry of the embedding program.
 
-    `prometheus_client.CollectorRegistry().register(PrometheusCollector(node_metrics, grpc_metrics))`.
+    `registry.register(node.observer.collector())` for a node. `refresh` is called before reading.
     Two nodes in one registry clash by name: give each a registry of its own.
     """
 
-    def __init__(self, *sets: Any) -> None:
+    def __init__(self, *sets: Any, refresh: Callable[[], None] = lambda: None) -> None:
         self._sets = sets
+        self._refresh = refresh
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks a collector for."""
         from prometheus_client import Metric
 
+        self._refresh()
         for family in (each for metrics in self._sets for each in families(metrics)):
             name, kind = family.name, family.kind
             if kind == "counter":  # that library knows only counters whose name ends in _total

@@ -40,9 +40,9 @@ from .broadcaster import Broadcaster
 from .call import Call
 from .compactor import Compactor
 from .context import NodeContext
-from .dispatch import Dispatcher
 from .errors import MailboxClosed
 from .execute import Executor
+from .grpc_metrics import GrpcMetrics
 from .helpers import Periodic, Tasks
 from .listener import Bound, bind
 from .local_client import LocalClient
@@ -62,6 +62,7 @@ from .slow import SlowRequests
 from .snapshotter import Snapshotter
 from .storage import open_storage
 from .supervisor import Supervisor
+from .timed import make_dispatcher
 from .wal_writer import NoLog, WalWriter
 from .world import World
 
@@ -136,11 +137,7 @@ class Node:
             random=world.random.random,
             progress_interval_seconds=config.watch_progress_notify_interval,
         )
-        metrics = Metrics()
-        lessor.on_grant = metrics.lease_ttl.observe
-        self.executor = Executor(
-            store, lessor, alarms, membership, self.header, world.clock, metrics
-        )
+        self.executor = Executor(store, lessor, alarms, membership, self.header, world.clock)
         self.peer = self._make_peer(mine)
         ids = proposals.RequestIds(raft_log.member_id, int(world.clock.wall() * 1000))
         proposer = Proposer(
@@ -174,12 +171,13 @@ class Node:
             member_id=raft_log.member_id,
         )
         self._make_actors()
-        self.dispatcher = Dispatcher(self.context)
-        pages = Pages(self.context, self.dispatcher, self.metrics)
+        grpc = GrpcMetrics()
+        self.dispatcher = make_dispatcher(self.context, grpc)
+        self.pages = Pages(self.context, self.dispatcher, self.metrics)
         self.clients = ClientListener(
-            self.context, self.dispatcher, self.outbox, pages, *self._listening
+            self.context, self.dispatcher, self.outbox, self.pages, *self._listening
         )
-        self.observer = Observer(self, self.executor.metrics)
+        self.observer = Observer(self, Metrics(), grpc)
         self.local = LocalClient(self.dispatcher, self.outbox)
         self.supervisor = Supervisor("node", self._actors(), random=world.random)
 

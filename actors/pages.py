@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from ..errors import EtcdError
+from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..rpc import pages
 from ..rpc.http_reply import HttpReply, method_not_allowed
 from ..rpc.pb.rpc_pb2 import RangeRequest
@@ -15,11 +15,14 @@ from ..version import SERVER_VERSION, STORAGE_VERSION
 from .call import Call, Waiter
 from .context import NodeContext
 from .dispatch import Dispatcher
-from .services.maintenance import ALARM_NAMES
+from .failures import refusal_of
+from .log import Log
 
 __all__ = ["Pages"]
 
 READ_SECONDS_MAX = 5.0
+
+log = Log("triode.health")
 CORRUPT = 2
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -33,6 +36,8 @@ class Pages:
         self._node = node
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self.on_health: Callable[[bool], None] = lambda _healthy: None
+        self.on_check: Callable[[str, str, bool], None] = lambda _page, _name, _passed: None
         self._checks: dict[str, Callable[[], Awaitable[str]]] = {
             "data_corruption": self._corruption,
             "serializable_read": lambda: self._read(serializable=True),
@@ -59,11 +64,15 @@ class Pages:
         wanted = pages.checks_wanted(verb, target)
         if wanted is None or isinstance(wanted, HttpReply):
             return wanted
+        page = path.split("/")[1]
         failures = {}
         for name in wanted.names:
             reason = await self._checks[name]()
             if reason:
                 failures[name] = reason
+            self.on_check(page, name, not reason)
+        if failures:
+            log.error("health check error", path=path, **failures)
         return pages.checks(wanted, failures)
 
     async def _health(self, verb: str, target: str) -> HttpReply:
@@ -77,6 +86,9 @@ class Pages:
         if not reason:
             failure = await self._read(serializable=query.serializable)
             reason = f"RANGE ERROR:{failure}" if failure else ""
+        self.on_health(not reason)
+        if reason:
+            log.warning("/health error", reason=reason)
         return pages.health(reason)
 
     async def _corruption(self) -> str:
@@ -89,13 +101,12 @@ class Pages:
         return pages.LEARNER_REASON if mine is not None and mine.is_learner else ""
 
     async def _read(self, *, serializable: bool) -> str:
-        """Read one key; returns why that failed, or nothing."""
+        """Read one key, as nobody's call; returns why that failed, or nothing."""
         waiter = Waiter()
         request = RangeRequest(key=b"health", limit=1, serializable=serializable)
-        call = Call(waiter, 0)
-        self._dispatcher.call("/etcdserverpb.KV/Range", request.SerializeToString(), call)
         try:
+            self._dispatcher.kv.range(request.SerializeToString(), Call(waiter, 0))
             await waiter.wait(READ_SECONDS_MAX)
-        except EtcdError as error:
-            return error.message
+        except Exception as error:  # noqa: BLE001  # what a read fails with is the answer
+            return refusal_of(error).message
         return ""

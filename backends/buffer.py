@@ -15,8 +15,9 @@ on serving reads, and committing again is sound.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from weakref import WeakSet
 
 from .contract import Batch, Engine, Row, View
 
@@ -43,6 +44,7 @@ class Backend:
         self.engine = engine
         self.batch_limit = batch_limit
         self.before_commit: list[Callable[[], None]] = []
+        self._views: WeakSet[View] = WeakSet()
         self._start_batch()
 
     def _start_batch(self) -> None:
@@ -152,7 +154,14 @@ class Backend:
     def snapshot(self) -> View:
         """Commit, then a view of exactly that state."""
         self.commit()
-        return self.engine.snapshot()
+        view = _CountedView(self.engine.snapshot(), self._views)
+        self._views.add(view)
+        return view
+
+    @property
+    def open_views(self) -> int:
+        """Views that are not closed: each may hold back the reuse of space."""
+        return len(self._views)
 
     def size(self) -> int:
         """Bytes allocated by the engine: etcd's dbSize. Pending writes are not counted."""
@@ -178,3 +187,30 @@ class Backend:
             self.commit()
         finally:
             self.engine.close()
+
+
+class _CountedView(View):
+    """An engine's view that is in a set as long as it is open."""
+
+    def __init__(self, view: View, opened: WeakSet[View]) -> None:
+        self._view = view
+        self._opened = opened
+
+    def get(self, bucket: str, key: bytes) -> bytes | None:
+        return self._view.get(bucket, key)
+
+    def get_many(self, bucket: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._view.get_many(bucket, keys)
+
+    def range(self, bucket: str, start: bytes, end: bytes | None, limit: int = 0) -> list[Row]:
+        return self._view.range(bucket, start, end, limit)
+
+    def buckets(self) -> list[str]:
+        return self._view.buckets()
+
+    def scan(self, bucket: str, start: bytes = b"", end: bytes | None = None) -> Iterator[Row]:
+        return self._view.scan(bucket, start, end)
+
+    def close(self) -> None:
+        self._opened.discard(self)
+        self._view.close()

@@ -13,9 +13,10 @@ from ..backends.buffer import Backend
 from ..errors import CorruptData
 from ..protowire import fields, int_field
 
-__all__ = ["CORRUPT", "NONE", "NOSPACE", "Alarm", "Alarms"]
+__all__ = ["CORRUPT", "NAMES", "NONE", "NOSPACE", "Alarm", "Alarms"]
 
 NONE, NOSPACE, CORRUPT = 0, 1, 2  # etcdserverpb.AlarmType
+NAMES = {NONE: "NONE", NOSPACE: "NOSPACE", CORRUPT: "CORRUPT"}
 BUCKET = "alarm"
 
 

@@ -57,9 +57,9 @@ class Compactor:
         self._line: deque[Sweep] = deque()
 
     @property
-    def pending(self) -> bool:
-        """Whether rows are left to sweep."""
-        return bool(self._line)
+    def sweeping(self) -> int:
+        """The revision of the compaction that is being swept, 0 for none."""
+        return self._line[0].revision if self._line else 0
 
     def schedule(self, revision: int) -> None:
         """Accept a compaction: logical effect now. Raises Compacted, FutureRev."""
@@ -109,6 +109,7 @@ class Compactor:
             kept = entry is not None and entry.oldest() == packed
             if not kept:
                 backend.delete("key", disk)
+                self._store.counts.compacted += 1
             hashing.add(
                 disk, kv, packed, kept or not sweep.keeps_any
             )  # none kept: all count, as in etcd

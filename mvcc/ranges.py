@@ -85,6 +85,7 @@ def run_range(store: Store, request: RangeRequest) -> RangeResult:
 
     Inside a write txn the present is the revision being made, once the txn has changed something.
     """
+    store.counts.ranges += 1
     latest = store.latest
     revision = request.revision
     bound = None

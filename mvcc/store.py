@@ -22,6 +22,7 @@ from ..backends.buffer import Backend
 from ..errors import Compacted, CorruptData, FutureRev, KeyNotFound, LeaseNotFound
 from .cache import CACHE_BYTES, CACHE_FILL_KEYS_MAX, ValueCache
 from .compaction import COMPACTION_KEYS_MAX, HASHES_KEPT_MAX, Compactor
+from .counts import Counts
 from .events import DELETE, PUT, Event, History
 from .hashes import HashKV, KeyHash, hash_all, kept_below
 from .history import read_history
@@ -64,6 +65,7 @@ class Store:
             written, the revision that it is making.
         consistent_index, term: position in the raft log of the last applied entry; see the module.
         index, leases, cache, backend: the parts, for the modules of this package.
+        counts: what was done so far, for metrics.
 
     Args:
         backend: the write buffer over an engine.
@@ -80,6 +82,7 @@ class Store:
     ) -> None:
         self.leases: LeaseHooks = NoLeases() if lease_hooks is None else lease_hooks
         self._cache_bytes = cache_bytes
+        self.counts = Counts()
         self._open(backend)
 
     def restore(self, backend: Backend, *, lease_hooks: LeaseHooks | None = None) -> None:
@@ -181,7 +184,11 @@ class Store:
 
     def txn(self, request: TxnRequest, *, answered: bool = True) -> TxnResult:
         """Run a txn, see `txn`. Raises Compacted, FutureRev, LeaseNotFound, KeyNotFound."""
+        counts = self.counts
+        before = counts.ranges + counts.puts + counts.deletes
         result = run_txn(self, request, answered)
+        if counts.ranges + counts.puts + counts.deletes - before > 1:
+            counts.txns += 1
         self._complete()
         return result
 
@@ -205,8 +212,10 @@ class Store:
         key = request.key
         value = request.value
         lease = request.lease
+        counts = self.counts
         prev = None
         if request.prev_kv or request.ignore_value or request.ignore_lease:
+            counts.ranges += 1
             prev = self._present(key)
             if request.ignore_value:
                 if prev is None:
@@ -219,6 +228,8 @@ class Store:
             if not request.prev_kv:
                 prev = None
         self._write_put(key, value, lease)
+        counts.puts += 1
+        counts.put_bytes += len(key) + len(value)
         return PutResult(self.latest, prev)
 
     def apply_delete(self, request: DeleteRangeRequest) -> DeleteResult:
@@ -230,8 +241,10 @@ class Store:
         else:
             one = self.index.keys.get(request.key)
             entries = [one] if one is not None and one.version else []
+        self.counts.deletes += 1
         prev_kvs = []
-        if request.prev_kv and entries:
+        if request.prev_kv:
+            self.counts.ranges += 1
             prev_kvs = self.load_many([(entry, entry.modified) for entry in entries])
         for entry in entries:
             self._write_tombstone(entry)
@@ -331,7 +344,12 @@ class Store:
     @property
     def compaction_pending(self) -> bool:
         """Whether rows are left to sweep."""
-        return self._compactor.pending
+        return self._compactor.sweeping > 0
+
+    @property
+    def sweeping(self) -> int:
+        """The revision of the compaction whose rows are being swept, 0 for none."""
+        return self._compactor.sweeping
 
     def compaction_slice(self, keys_max: int = COMPACTION_KEYS_MAX) -> bool:
         """Sweep up to `keys_max` rows; True when no compaction is left to sweep."""

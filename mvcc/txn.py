@@ -113,6 +113,7 @@ def _holds(store: Store, compare: Compare) -> bool:
 
     An absent key has no value, so a compare of its value is false whatever the operator.
     """
+    store.counts.ranges += 1
     keys: Iterable[KeyIndex]
     range_end = compare.range_end
     if range_end:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ...errors import EtcdError
 from ...mvcc.checks import check_delete, check_put, check_range, check_txn
+from ...mvcc.ranges import RangeResult
 from ...mvcc.txn import is_read_only, is_serializable
 from ...rpc.pb.rpc_pb2 import (
     CompactionRequest,
@@ -36,6 +37,7 @@ class KVService:
         self._propose = node.proposer.propose
         self._quota = node.quota
         self._ops_max = node.config.max_txn_ops
+        self.read: Callable[[RangeRequest], RangeResult] = node.store.range
 
     def range(self, message: bytes, call: Call) -> None:
         """Range: serializable ones and those of a single voter at once, others by ReadIndex."""
@@ -47,7 +49,7 @@ class KVService:
             self._node.read_index(call, lambda: self._range(request, call))
 
     def _range(self, request: RangeRequest, call: Call) -> None:
-        result = self._store.range(request)
+        result = self.read(request)
         call.answer(range_response(self._header.framed(result.revision), result))
 
     def put(self, message: bytes, call: Call) -> None:

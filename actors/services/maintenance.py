@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import trio
 
@@ -18,6 +18,7 @@ from ...errors import (
     NotLeader,
     WrongDowngradeVersionFormat,
 )
+from ...mvcc.alarm import NAMES as ALARM_NAMES
 from ...mvcc.alarm import Alarm
 from ...mvcc.hashes import HashKV, hash_all
 from ...protowire import bytes_field, int_field
@@ -36,14 +37,13 @@ from ..call import Call, Outlet
 from ..context import NodeContext
 from ..execute import ALARM_GET, change_alarm, encode_alarms
 from ..failures import refusal_of
-from ..log import Log
+from ..log import Log, duration
 from .task_stream import Sender, TaskStream
 
 __all__ = ["MaintenanceService"]
 
 SNAPSHOT_CHUNK_BYTES = 32 * 1024
 VALIDATE, ENABLE, CANCEL = 0, 1, 2
-ALARM_NAMES = {0: "NONE", 1: "NOSPACE", 2: "CORRUPT"}
 
 log = Log("triode.maintenance")
 
@@ -53,6 +53,11 @@ class MaintenanceService:
 
     def __init__(self, node: NodeContext) -> None:
         self._node = node
+        self.on_hash: Callable[[float], None] = lambda _seconds: None
+        self.on_hash_kv: Callable[[float], None] = lambda _seconds: None
+        self.on_defragment: Callable[[float], None] = lambda _seconds: None
+        self.on_snapshot: Callable[[float], None] = lambda _seconds: None
+        self.defragmenting = False
 
     def alarm(self, message: bytes, call: Call) -> None:
         """Alarm: GET is a linearizable read, the others go through the log."""
@@ -96,10 +101,12 @@ class MaintenanceService:
         del message
         header = self._header()
         view = self._node.backend.snapshot()
+        started = self._now()
 
         async def work() -> bytes:
             with view:
                 value = await trio.to_thread.run_sync(hash_all, view)
+            self.on_hash(self._now() - started)
             return header + int_field(2, value)
 
         self._node.complete(call, work)
@@ -109,12 +116,16 @@ class MaintenanceService:
         request = HashKVRequest.FromString(message)
         job = self._node.store.hash_kv_job(request.revision)
         header = self._header()
+        started = self._now()
         if isinstance(job, HashKV):
+            self.on_hash_kv(self._now() - started)
             call.answer(header + _hash_fields(job))
             return
 
         async def work() -> bytes:
-            return header + _hash_fields(await trio.to_thread.run_sync(job.run))
+            found = await trio.to_thread.run_sync(job.run)
+            self.on_hash_kv(self._now() - started)
+            return header + _hash_fields(found)
 
         self._node.complete(call, work)
 
@@ -124,18 +135,26 @@ class MaintenanceService:
         self._node.run_applied(lambda: self._defragment(call))
 
     def _defragment(self, call: Call) -> None:
-        clock = self._node.world.clock
-        before, started = self._node.backend.size(), clock.now()
+        backend, started = self._node.backend, self._now()
+        before, in_use = backend.size(), backend.size_in_use()
+        log.info("defragmenting", current_db_size_bytes=before, current_db_size_in_use_bytes=in_use)
+        self.defragmenting = True
         try:
-            self._node.backend.defragment()
+            backend.defragment()
         except DiskFull as error:  # the file is as it was
+            log.warning("failed to defragment", error=str(error))
             call.refuse(refusal_of(error))
             return
+        finally:
+            self.defragmenting = False
+        took = self._now() - started
+        self.on_defragment(took)
         log.info(
-            "finished defragmenting",
-            before_bytes=before,
-            after_bytes=self._node.backend.size(),
-            took_seconds=round(clock.now() - started, 3),
+            "finished defragmenting directory",
+            current_db_size_bytes_diff=backend.size() - before,
+            current_db_size_bytes=backend.size(),
+            current_db_size_in_use_bytes=backend.size_in_use(),
+            took=duration(took),
         )
         call.answer(b"")
 
@@ -184,8 +203,11 @@ class MaintenanceService:
         del message
         from ...backends.bbolt_image import image
 
+        started = self._now()
         with self._node.backend.snapshot() as view:
             remaining, chunks = await trio.to_thread.run_sync(image, view)
+            total = remaining
+            log.info("sending database snapshot to client", total_bytes=total)
             digest = hashlib.sha256()
             for piece in _rechunk(chunks, SNAPSHOT_CHUNK_BYTES):
                 digest.update(piece)
@@ -195,6 +217,16 @@ class MaintenanceService:
                 )
             assert remaining == 0, "an image is as long as it said"
         await sender.send(bytes_field(3, digest.digest()) + _STORAGE_VERSION_FIELD)
+        took = self._now() - started
+        self.on_snapshot(took)
+        log.info(
+            "successfully sent database snapshot to client",
+            total_bytes=total,
+            took=duration(took),
+        )
+
+    def _now(self) -> float:
+        return self._node.world.clock.now()
 
     def _header(self) -> bytes:
         return self._node.header.framed(self._node.store.revision)
