@@ -15,6 +15,7 @@ from triode.rpc.grpc.client import Finished, GrpcClient
 from triode.rpc.grpc.client import Message as Received
 from triode.rpc.h2 import PREFACE, Limits, hpack_encoder
 from triode.rpc.h2.frames import frame_head, pack_head
+from triode.rpc.h2.hpack_decoder import HpackDecoder
 from triode.rpc.methods import METHODS
 from triode.rpc.pb.rpc_pb2 import PutRequest, PutResponse, RangeRequest, RangeResponse
 
@@ -133,6 +134,14 @@ def frames(data: bytes) -> list[tuple[int, int, int, bytes]]:
         found.append((word & 255, flags, stream_id, data[at + 9 : at + 9 + (word >> 8)]))
         at += 9 + (word >> 8)
     return found
+
+
+def fields_of(data: bytes, stream_id: int) -> dict[bytes, bytes]:
+    """The header fields that ended a stream; empty if it has not ended."""
+    for kind, flags, number, payload in frames(data):
+        if (kind, number) == (HEADERS, stream_id) and flags & END_STREAM:
+            return dict(HpackDecoder(4096).decode(payload))
+    return {}
 
 
 def goaway_code(data: bytes) -> int | None:
