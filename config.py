@@ -135,10 +135,18 @@ class Config:
         (CLIENT_URL,), CLUSTERING, "This member's client URLs to advertise to the public."
     )
     strict_reconfig_check: bool = _setting(
-        True, CLUSTERING, "Reject reconfiguration requests that would cause quorum loss."
+        True,
+        CLUSTERING,
+        "Reject reconfiguration that would cause quorum loss; a single member has none.",
     )
-    pre_vote: bool = _setting(True, CLUSTERING, "Ask before an election whether it can be won.")
-    initial_election_tick_advance: bool = _setting(True, CLUSTERING, "Elect faster at start.")
+    pre_vote: bool = _setting(
+        True,
+        CLUSTERING,
+        "Ask before an election whether it can be won; a single member always can.",
+    )
+    initial_election_tick_advance: bool = _setting(
+        True, CLUSTERING, "Elect faster at start; a single member does not wait at all."
+    )
     auto_compaction_mode: str = _setting(
         "periodic", CLUSTERING, "Interpret auto-compaction-retention as.", "periodic", "revision"
     )
@@ -190,7 +198,7 @@ class Config:
     bootstrap_defrag_threshold_megabytes: int = _setting(
         0, FEATURES, "Defragment at start if that frees so many megabytes; 0 disables."
     )
-    max_learners: int = _setting(1, FEATURES, "Most learner members.")
+    max_learners: int = _setting(1, FEATURES, "Most learner members; a single member has none.")
     snapshot_catchup_entries: int = _setting(
         5_000, FEATURES, "Entries kept after a snapshot for a slow follower to catch up."
     )

@@ -192,7 +192,7 @@ class Node:
                 election_ticks=ticks,
                 committed_bytes_max=COMMITTED_BYTES_MAX,
                 check_quorum=True,
-                pre_vote=True,
+                pre_vote=config.pre_vote,
             )
         )
         if raft_log.fresh:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
+import attrs
 import tomli
 
+from triode.config import Config
 from triode.settings import Source, build
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -24,3 +27,22 @@ def test_the_example_is_valid() -> None:
     example = page.partition("```toml\n")[2].partition("```")[0]
     config = build(Source(tomli.loads(example), lambda name: name))
     assert config.quota_backend_bytes == 8 << 30
+
+
+FOR_PEERS = {
+    "listen_peer_urls",
+    "strict_reconfig_check",
+    "initial_election_tick_advance",
+    "max_learners",
+}
+
+
+def test_every_setting_is_read() -> None:
+    """A setting that nobody reads would promise what is not kept; those for peers say so."""
+    root = DOCS.parent
+    folders = ("actors", "cli", "mvcc")
+    sources = "".join(path.read_text() for name in folders for path in (root / name).rglob("*.py"))
+    read = {name for name in attrs.fields_dict(Config) if re.search(rf"config\.{name}\b", sources)}
+    assert set(attrs.fields_dict(Config)) - read == FOR_PEERS | {"logger"}
+    for name in FOR_PEERS:
+        assert "single" in attrs.fields_dict(Config)[name].metadata["help"]

@@ -81,7 +81,7 @@ def test_watch_progress(launch_triode: Launch) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("load", ["s", "m"])
+@pytest.mark.parametrize("load", ["s"])
 def test_check_perf(load: str, launch_triode: Launch) -> None:
     """Etcdctl's own verdict on the throughput and the latency of a durable node."""
     server = launch_triode()
@@ -92,6 +92,6 @@ def test_check_perf(load: str, launch_triode: Launch) -> None:
         timeout=110,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stdout[-500:]
     assert "PASS: Throughput is" in done.stdout
     assert done.stdout.splitlines()[-1] == "PASS"
