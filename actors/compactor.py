@@ -124,7 +124,7 @@ class Compactor(Actor[Sweep]):
         except Compacted:
             pass
         except EtcdError as error:
-            log.warning("auto compaction failed", revision=revision, error=error.message)
+            log.warning("failed auto compaction", revision=revision, error=error.message)
             return
         auto.done(revision, self._clock.now())
-        log.info("auto compaction", revision=revision)
+        log.info("completed auto compaction", revision=revision)

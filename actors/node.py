@@ -310,7 +310,10 @@ class Node:
             lessor.promote(now, self.config.election_timeout)
         else:
             lessor.demote()
-        log.info("leader changed", leader=f"{leader:x}", term=term)
+        if leader:
+            log.info("elected leader", leader=f"{leader:x}", term=term)
+        else:
+            log.warning("lost leader", term=term)
 
     def _conf_change(self, change: ConfChange) -> None:
         def applied(conf_state: ConfState) -> None:
@@ -382,6 +385,12 @@ class Node:
                     member_ID=context.member_id,
                     member_attributes=Attributes(name=config.name, client_urls=client_urls),
                 ),
+            )
+            log.info(
+                "published local member to cluster through raft",
+                local_member_id=f"{context.member_id:x}",
+                name=config.name,
+                client_urls=list(client_urls),
             )
         if context.membership.version is None:
             await context.proposer.ask(

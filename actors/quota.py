@@ -55,8 +55,8 @@ class QuotaGuard:
         if not self._raising:
             self._raising = True
             log.warning(
-                "the database exceeds its quota; raising the NOSPACE alarm",
-                quota_bytes=self.limit_bytes,
+                "message exceeded backend quota; raising alarm",
+                quota_size_bytes=self.limit_bytes,
                 remaining_bytes=self._quota.remaining,
             )
             self._spawn(self._raise_alarm)

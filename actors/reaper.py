@@ -48,7 +48,7 @@ class Reaper(Actor[None]):
                 while due := self._lessor.checkpoints(now):
                     self._propose(proposals.LEASE_CHECKPOINT, checkpoint_request(due))
             except EtcdError as error:
-                log.warning("cannot propose what leases need", error=error.message)
+                log.warning("failed to revoke leases", error=error.message)
 
     def _propose(self, kind: int, request: LeaseRevokeRequest | LeaseCheckpointRequest) -> None:
         self._proposer.propose(Call(_NOBODY, 0), kind, request, request.SerializeToString())

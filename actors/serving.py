@@ -100,6 +100,10 @@ class ConnectionActor(Actor[None]):
 
     def cleanup(self) -> None:
         self._transport.close()
+        if self.served is None:
+            log.debug("client connection closed before it said anything", peer=self._transport.peer)
+        else:
+            log.debug("client connection closed", peer=self._transport.peer)
 
 
 def _connections_max() -> int:

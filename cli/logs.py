@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -28,6 +29,7 @@ _NAMES = {
     logging.ERROR: "error",
     logging.CRITICAL: "fatal",
 }
+_DIM, _END = "\x1b[2m", "\x1b[0m"
 _COLOURS = {"debug": "35", "info": "34", "warn": "33", "error": "31", "fatal": "31;1"}
 
 
@@ -58,24 +60,41 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["stacktrace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return json.dumps(line, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Time, level, message, and the fields as name=value."""
+    """Time, level, message, and the fields as name=value.
+
+    On a terminal with colours, the time is local and short, and what is not the message stays behind.
+    """
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        level = _level(record)
-        shown = f"\x1b[{_COLOURS[level]}m{level:5}\x1b[0m" if self._colour else f"{level:5}"
-        fields = "".join(f" {key}={value}" for key, value in _fields(record).items())
-        line = f"{_time(record)} {shown} {record.name}: {record.getMessage()}{fields}"
+        level, fields = _level(record), _fields(record)
+        message = record.getMessage()
+        if self._colour:
+            at = datetime.fromtimestamp(record.created).astimezone()
+            time = f"{at:%H:%M:%S}.{at.microsecond // 1000:03}"
+            shown = "".join(f" {_DIM}{key}={_END}{_value(fields[key])}" for key in fields)
+            level = f"\x1b[{_COLOURS[level]}m{level:5}{_END}"
+            line = f"{_DIM}{time}{_END} {level} {_DIM}{record.name}{_END} {message}{shown}"
+        else:
+            shown = "".join(f" {key}={_value(fields[key])}" for key in fields)
+            line = f"{_time(record)} {level:5} {record.name}: {message}{shown}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+def _value(value: Any) -> str:
+    """As it is if that can be told from what follows, else quoted: nobody writes lines of their own."""
+    text = str(value)
+    plain = text.isprintable() and text != "" and not text.startswith('"')
+    return text if plain and (" " not in text or isinstance(value, list)) else json.dumps(text)
 
 
 def _handler(output: str, form: str) -> logging.Handler:
@@ -87,10 +106,10 @@ def _handler(output: str, form: str) -> logging.Handler:
     handler: logging.Handler
     if stream is not None:
         handler = logging.StreamHandler(stream)
-        colour = stream.isatty()
+        colour = stream.isatty() and not os.environ.get("NO_COLOR")
     else:
         try:
-            handler = logging.FileHandler(output, encoding="utf-8")
+            handler = logging.FileHandler(output, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise ConfigError(f"log-outputs: cannot write {output!r}: {error.strerror}") from None
         colour = False

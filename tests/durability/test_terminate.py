@@ -31,7 +31,7 @@ def terminate(server: Any, *, again_seconds: float = STOP_SECONDS_MAX) -> None:
         server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(STOP_SECONDS_MAX) == 0, server.log()
     assert "Traceback" not in server.log()
-    assert '"msg": "stopped"' in server.log()
+    assert '"msg":"stopped"' in server.log()
 
 
 def test_terminate_under_load(
