@@ -95,19 +95,24 @@ async def test_log_full(
 ) -> None:
     """At a new segment or in the middle of a write: writes are refused, all else goes on."""
     machine, ledger = machine_of(1), crash_tools.ledger()
-    async with open_node(machine.config(max_wals=0), world=machine.world()) as node:
-        lease = (await node.local.call("Lease/LeaseGrant", LeaseGrantRequest(TTL=500))).ID
-        await node.local.put(b"0/0", b"")
-        ledger.saw(2, {b"0/0": b""})
-        async with node.local.watch(b"0", b"1") as responses:
-            machine.disk.capacity_bytes = machine.disk.used_bytes + spare_bytes
-            refusals = await write_until_refused(node, ledger)
-            assert {type(error) for error in refusals} <= {NoSpace, RequestTimeout}
-            await check_only_writes_are_refused(node, lease)
-            if len(ledger.told) > 1:
-                assert (await anext(responses)).events
+    with trio.fail_after(4):  # less than the time after which a request is given up
+        async with open_node(machine.config(max_wals=0), world=machine.world()) as node:
+            await fill_log(machine, node, ledger, spare_bytes)
     assert "the disk is full: writes are refused" in caplog.text
     await check_after_restart(crash_tools, machine, ledger)
+
+
+async def fill_log(machine: Any, node: Node, ledger: Any, spare_bytes: int) -> None:
+    lease = (await node.local.call("Lease/LeaseGrant", LeaseGrantRequest(TTL=500))).ID
+    await node.local.put(b"0/0", b"")
+    ledger.saw(2, {b"0/0": b""})
+    async with node.local.watch(b"0", b"1") as responses:
+        machine.disk.capacity_bytes = machine.disk.used_bytes + spare_bytes
+        refusals = await write_until_refused(node, ledger)
+        assert {type(error) for error in refusals} <= {NoSpace, RequestTimeout}
+        await check_only_writes_are_refused(node, lease)
+        if len(ledger.told) > 1:
+            assert (await anext(responses)).events
 
 
 @pytest.mark.parametrize("operation", ["commit", "sync"])
