@@ -159,6 +159,7 @@ class Ledger:
         store = node.context.store
         assert store.revision >= self.revision, "revisions never go back"
         assert store.compact_revision >= self.compacted
+        self.compacted = store.compact_revision
         assert all(node.context.lessor.exists(lease) for lease in self.leases)
         start = max(store.compact_revision + 1, 2)
         found: dict[int, Changes] = {}
