@@ -132,6 +132,8 @@ class RaftPeer(Actor[Message]):
         self.last_index = 0
         self.leader_changes = 0
         self.proposals_failed = 0
+        self.reads_failed = 0
+        self.reads_late = 0
 
     def offer(self, message: Call | ReadIndex) -> None:
         """Mail what a client brought. Raises TooManyRequests, or Stopped when the node is stopping."""
@@ -205,6 +207,7 @@ class RaftPeer(Actor[Message]):
     def _read(self, reads: list[ReadIndex]) -> None:
         """All reads of a turn share one ReadIndex; a round trip serves them all."""
         if not self.leader:
+            self.reads_failed += 1
             for read in reads:
                 read.call.refuse(NoLeader())
             return
@@ -289,6 +292,7 @@ class RaftPeer(Actor[Message]):
             self.pending.pop(index).refuse(RequestTimeout())
         for context, reads in list(self._reads.items()):
             if reads[0].call.deadline <= now:
+                self.reads_late += 1
                 for read in self._reads.pop(context):
                     read.call.refuse(RequestTimeout())
 

@@ -27,12 +27,16 @@ from ..raft.types import Entry, HardState
 from ..raft.wal import WalSnapshot
 from .actor import Actor, Restart
 from .errors import MailboxClosed
+from .log import Log, duration
 from .world import World
 
 __all__ = ["MarkSnapshot", "NoLog", "RaftLog", "Save", "Saved", "SaveFailed", "WalWriter"]
 
 INLINE_SYNC_SECONDS_MAX = 0.005
 SMOOTHING = 0.2  # weight of the newest fsync in the moving average
+SLOW_SYNC_SECONDS = 1.0  # the log says so when one takes longer, as etcd does
+
+log = Log("triode.wal")
 
 
 @attrs.frozen
@@ -125,10 +129,12 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
         self._sync_seconds = 0.0
         self._full: DiskFull | None = None
         self.on_fsync: Callable[[float], None] = lambda _seconds: None
+        self.on_write: Callable[[float], None] = lambda _seconds: None
 
     async def handle(self, batch: list[Save | MarkSnapshot]) -> None:
         saves: list[Save] = []
         must_sync = False
+        started = time.perf_counter()
         try:
             for message in batch:
                 if type(message) is Save:
@@ -139,6 +145,8 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
                     self._wal.save_snapshot(message.snapshot)
                     self._wal.release_to(message.release_to)
                     must_sync = True
+            if saves:
+                self.on_write(time.perf_counter() - started)
             if must_sync and self._fsync:
                 await self._sync()
         except DiskFull as error:
@@ -168,6 +176,10 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
             took = await trio.to_thread.run_sync(self._timed_sync)
         self._sync_seconds += SMOOTHING * (took - self._sync_seconds)
         self.on_fsync(took)
+        if took > SLOW_SYNC_SECONDS:
+            log.warning(
+                "slow fdatasync", took=duration(took), expected_duration=duration(SLOW_SYNC_SECONDS)
+            )
 
     def _timed_sync(self) -> float:
         """Sync, and return how long the disk took, without the way to a worker thread and back.
