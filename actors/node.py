@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from ..config import Config
-from ..errors import ConfigError, DiskFull, EtcdError
+from ..errors import ConfigError, DiskFull
 from ..mvcc.alarm import Alarms
 from ..mvcc.autocompact import auto_compactor
 from ..mvcc.lease import Lessor, ttl_seconds_min
@@ -42,6 +42,7 @@ from .compactor import Compactor
 from .context import NodeContext
 from .errors import MailboxClosed
 from .execute import Executor
+from .failures import refusal_of
 from .grpc_metrics import GrpcMetrics
 from .helpers import Periodic, Tasks
 from .listener import Bound, bind
@@ -334,8 +335,8 @@ class Node:
         def read() -> None:
             try:
                 then()
-            except EtcdError as error:
-                call.refuse(error)
+            except Exception as error:  # noqa: BLE001  # a read changes nothing: it fails for itself
+                call.refuse(refusal_of(error))
 
         self.peer.offer(ReadIndex(call, read))
 
