@@ -98,6 +98,8 @@ class Observer:
         metrics.proposals_pending = lambda: len(peer.pending)
         metrics.proposals_failed = lambda: peer.proposals_failed
         metrics.slow_applies = lambda: applier.slow_total
+        metrics.read_indexes_failed = lambda: peer.reads_failed
+        metrics.slow_read_indexes = lambda: peer.reads_late
 
     def _set_health(self) -> None:
         metrics, pages = self.metrics, self._node.pages
@@ -163,7 +165,11 @@ class Observer:
     def _set_disk(self) -> None:
         node, metrics = self._node, self.metrics
         traffic, maintenance = node.dispatcher.traffic, node.dispatcher.maintenance
-        node.wal_writer.on_fsync = metrics.wal_fsync.observe
+        wal = node.opened.log.wal
+        if wal is not None:  # else nothing is written, and nothing waited for
+            node.wal_writer.on_write = metrics.wal_write.observe
+            node.wal_writer.on_fsync = metrics.wal_fsync.observe
+            metrics.wal_write_bytes = lambda: wal.written_bytes
         node.applier.on_commit = metrics.backend_commit.observe
         maintenance.on_snapshot = metrics.backend_snapshot.observe
         maintenance.on_defragment = metrics.backend_defrag.observe

@@ -65,6 +65,8 @@ class WAL:
         """The index of the last entry or snapshot saved; the next entry is at most one beyond."""
         self.snapshot: WalSnapshot | None = None
         """The snapshot to read from, or that the log was read from."""
+        self.written_bytes = 0
+        """By this object, in all files."""
         self.repaired: Repaired | None = None
         """What `read_all` cut off the log's end after a crash."""
         self._disk = disk
@@ -280,6 +282,7 @@ class WAL:
         assert self._file is not None
         self._file.write_at(self._offset, data)
         self._offset += len(data)
+        self.written_bytes += len(data)
 
     # --- The next file, ahead of time -------------------------------------------------------------
 
