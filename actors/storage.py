@@ -1,6 +1,6 @@
 """The data directory of a member: what is in it, who may open it, and where the log starts.
 
-    DATA/.lock                   held as long as the node lives
+    DATA/.lock                   held as long as the node lives; a `wal-dir` of its own has one beside it
     DATA/member/snap/db.sqlite   the backend (its name is the engine's)
     DATA/member/wal/             the raft log, in etcd's format
 
@@ -10,13 +10,15 @@ come from a lost or exchanged file: a backend that is older than the log's begin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import attrs
 
 from ..backends.buffer import Backend
 from ..backends.contract import EngineOptions
-from ..backends.lock import Lock, lock_directory
+from ..backends.lock import Lock, lock_directory, lock_file
 from ..backends.registry import engine_class, open_engine
 from ..config import Config
 from ..errors import CorruptData, DiskFull, StorageError
@@ -50,10 +52,10 @@ class OpenedStorage:
     data_dir: Path | None
     backend: Backend
     log: OpenedLog
-    lock: Lock | None
+    locks: Sequence[Lock] = ()
 
     def close(self) -> None:
-        """Close the files and give up the lock.
+        """Close the files and give up the locks.
 
         What the backend has buffered is dropped: after a graceful stop the applier has committed it, and
         after a failure it may end in the middle of an entry. The log still has all of it.
@@ -65,8 +67,8 @@ class OpenedStorage:
         except DiskFull as error:  # the log still has what is not in the backend's file
             log.warning("the backend could not be synced at the end", error=str(error))
         finally:
-            if self.lock is not None:
-                self.lock.release()
+            for lock in self.locks:
+                lock.release()
 
 
 def data_dir_of(config: Config) -> Path:
@@ -86,23 +88,32 @@ def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) ->
         return _volatile(config, member_id, cluster_id)
     data_dir = data_dir_of(config)
     snap_dir = data_dir / "member" / "snap"
-    _make_directories(snap_dir)
-    lock = lock_directory(data_dir)
-    try:
+    wal_dir = config.wal_dir or data_dir / "member" / "wal"
+    with ExitStack() as undo:
+        locks = _lock(data_dir, snap_dir, config.wal_dir, undo)
         _refuse_etcds(snap_dir)
-        path = snap_dir / f"db.{config.backend}"
-        wal_dir = config.wal_dir or data_dir / "member" / "wal"
-        backend = _open_backend(config, path)
-        try:
-            _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
-            opened_log = _open_log(disk, wal_dir, member_id, cluster_id, backend)
-        except BaseException:
-            backend.engine.close()
-            raise
-    except BaseException:
-        lock.release()
-        raise
-    return OpenedStorage(data_dir, backend, opened_log, lock)
+        backend = _open_backend(config, snap_dir / f"db.{config.backend}")
+        undo.callback(_abandon, backend)
+        _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
+        opened_log = _open_log(disk, wal_dir, member_id, cluster_id, backend)
+        undo.pop_all()
+    return OpenedStorage(data_dir, backend, opened_log, locks)
+
+
+def _lock(data_dir: Path, snap_dir: Path, wal_dir: Path | None, undo: ExitStack) -> list[Lock]:
+    """Make sure that nobody else uses the directories; a log elsewhere has a lock of its own."""
+    _make_directories(snap_dir)
+    locks = [undo.enter_context(lock_directory(data_dir))]
+    if wal_dir is not None:
+        _make_directories(wal_dir.parent)
+        locks.append(undo.enter_context(lock_file(wal_dir)))
+    return locks
+
+
+def _abandon(backend: Backend) -> None:
+    """Close it after a failure, which is to be told rather than one that this may cause."""
+    with suppress(StorageError):
+        backend.engine.close()
 
 
 def _make_directories(path: Path) -> None:
@@ -132,7 +143,7 @@ def _defragment(backend: Backend, threshold_megabytes: int) -> None:
 def _volatile(config: Config, member_id: int, cluster_id: int) -> OpenedStorage:
     backend = _open_backend(config, None)
     opened_log = OpenedLog(None, member_id, cluster_id, MemoryStorage(), True, 0)
-    return OpenedStorage(None, backend, opened_log, None)
+    return OpenedStorage(None, backend, opened_log)
 
 
 def _open_backend(config: Config, path: Path | None) -> Backend:
