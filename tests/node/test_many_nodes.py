@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -98,6 +99,17 @@ async def test_one_data_directory_one_node(tmp_path: Path) -> None:
         with pytest.raises(DataDirLocked, match=str(tmp_path)):
             await enter(config)
         await node.local.put(b"b", b"")
+
+
+async def test_one_log_one_node(tmp_path: Path) -> None:
+    """Two members whose `wal-dir` is the same by mistake would write into one log."""
+    config = attrs.evolve(config_of(tmp_path / "a", "sqlite"), wal_dir=tmp_path / "fast" / "wal")
+    async with open_node(config) as node:
+        await node.local.put(b"a", b"")
+        with pytest.raises(DataDirLocked, match=str(tmp_path / "fast" / "wal")):
+            await enter(attrs.evolve(config, data_dir=tmp_path / "b"))
+    async with open_node(config) as node:
+        assert (await node.local.get(b"a")).count == 1
 
 
 async def enter(config: Config) -> None:
