@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from ..config import Config
-from ..errors import ConfigError, DiskFull
+from ..errors import ConfigError, DiskFull, NoSpace
 from ..mvcc.alarm import Alarms
 from ..mvcc.autocompact import auto_compactor
 from ..mvcc.lease import Lessor, ttl_seconds_min
@@ -412,7 +412,10 @@ class _Election(Actor[None]):
     async def started(self) -> None:
         self._node.peer.ref.tell(Campaign())
         await self._node.wait_leading()
-        await self._node.publish()
+        try:
+            await self._node.publish()
+        except NoSpace:  # the disk is full: what is there can be read all the same
+            log.warning("cannot publish this member's client URLs, as writes are refused")
 
     async def run(self) -> None:
         await trio.sleep_forever()
