@@ -212,11 +212,12 @@ async def _serve(config: Config) -> None:
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with open_node(config) as node, trio.open_nursery() as nursery:
             log.info(READY_LINE, name=config.name, ports=list(node.clients.ports))
-            _notify_systemd()
+            _notify_systemd("READY=1")
             nursery.start_soon(_freeze_garbage_collection)
             number = await anext(signals)
             log.info("received signal; shutting down", signal=signal.Signals(number).name)
             _ignore_signals()
+            _notify_systemd("STOPPING=1")
             nursery.cancel_scope.cancel()
     _ignore_signals()  # the block has put back what was before it
     log.info("stopped")
@@ -228,17 +229,20 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _notify_systemd() -> None:
-    """Tell systemd that the service is up (sd_notify's protocol), if it started us."""
+def _notify_systemd(state: str) -> None:
+    """Tell systemd how the service is (sd_notify's protocol), if it started us."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     import socket
 
     path = "\0" + address[1:] if address.startswith("@") else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.connect(path)
-        sock.send(b"READY=1")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.connect(path)
+            sock.send(state.encode())
+    except OSError as error:  # nobody listens: no reason not to serve
+        _log().warning("failed to notify systemd", address=address, error=str(error))
 
 
 def _log() -> Any:

@@ -82,14 +82,20 @@ def test_the_end_is_graceful(launch_triode: Launch) -> None:
 def test_systemd_is_told(
     launch_triode: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """READY=1 when it serves, at a path and at an abstract address."""
+    """READY=1 and STOPPING=1, at a path and at an abstract address; without a listener it serves, too."""
     for address in (str(tmp_path / "notify"), f"@triode-test-{tmp_path.name}"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.bind(address.replace("@", "\0", 1))
             sock.settimeout(10)
             monkeypatch.setenv("NOTIFY_SOCKET", address)
-            launch_triode(backend="memory")
+            server = launch_triode(backend="memory")
             assert sock.recv(100) == b"READY=1"
+            assert server.stop() == 0
+            assert sock.recv(100) == b"STOPPING=1"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    server = launch_triode(backend="memory")
+    assert server.ctl("put", "a", "1").stdout == "OK\n"
+    assert "failed to notify systemd" in server.log()
 
 
 # --- what cannot start says why -----------------------------------------------------------------
