@@ -87,7 +87,7 @@ def test_full_disk(
     """Whichever file has no space first: writes are refused, reads go on, nothing told is lost."""
     disk = small_disk(kilobytes)
     arguments = ("--max-wals=0", "--snapshot-count=20")
-    server = launch_triode(*arguments, data_dir=disk.path / "data")
+    server = launch_triode(*arguments, data_dir=disk.path)
     client = connect(server.address)
     told, _ = put_until_refused(client)
     for _ in range(3):
@@ -98,14 +98,30 @@ def test_full_disk(
         assert present(client).items() >= told.items()
     log = server.log()
     assert "the disk is full: writes are refused" in log
-    assert str(disk.path / "data") in log[log.index("the disk is full") :]
+    assert str(disk.path) in log[log.index("the disk is full") :]
     found = set(present(client).items())
     assert server.stop() == 0
+    check_restart_without_space(launch_triode, connect, disk.path, found)
     disk.grow(kilobytes + 200_000)
-    server = launch_triode(*arguments, data_dir=disk.path / "data")
+    server = launch_triode(*arguments, data_dir=disk.path)
     client = connect(server.address)
     assert present(client).items() >= found
     client.call("KV/Put", PutRequest(key=b"more"))
+
+
+def check_restart_without_space(
+    launch_triode: Any, connect: Any, data_dir: Path, found: set[tuple[bytes, int]]
+) -> None:
+    """It serves what is there, or says which file it has no space for."""
+    try:
+        server = launch_triode("--max-wals=0", "--snapshot-count=20", data_dir=data_dir)
+    except AssertionError as error:
+        line = json.loads(str(error).splitlines()[-1])
+        assert line["msg"] == "stopped by an error"
+        assert str(data_dir) in line["error"]
+        return
+    assert present(connect(server.address)).items() >= found
+    assert server.stop() == 0
 
 
 def test_full_disk_at_the_first_start(
@@ -114,9 +130,9 @@ def test_full_disk_at_the_first_start(
     """No space for the log's first file: the start fails and says so."""
     disk = small_disk(1000)
     with pytest.raises(AssertionError, match="No space left on device"):
-        launch_triode(data_dir=disk.path / "data")
+        launch_triode(data_dir=disk.path)
     disk.grow(200_000)
-    assert launch_triode(data_dir=disk.path / "data").stop() == 0
+    assert launch_triode(data_dir=disk.path).stop() == 0
 
 
 def test_failed_sync(
