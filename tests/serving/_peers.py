@@ -20,7 +20,7 @@ from triode.rpc.methods import METHODS
 from triode.rpc.pb.rpc_pb2 import PutRequest, PutResponse, RangeRequest, RangeResponse
 
 PUT, RANGE = "/etcdserverpb.KV/Put", "/etcdserverpb.KV/Range"
-ANSWER_SECONDS_MAX = 15.0  # machines that run tests may be slow
+ANSWER_SECONDS_MAX = 10.0  # machines that run tests may be slow
 DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 

@@ -135,7 +135,11 @@ async def http2(
     raw = await peers.Raw.connect(node.clients.ports[0])
     block = hpack_encoder.encode(fields)
     last = 0 if body else peers.END_STREAM
-    await raw.say(peers.opening() + peers.frame(peers.HEADERS, peers.END_HEADERS | last, 1, block))
+    await raw.say(
+        peers.opening(window=1 << 20)
+        + peers.frame(peers.WINDOW, 0, 0, (1 << 20).to_bytes(4, "big"))
+        + peers.frame(peers.HEADERS, peers.END_HEADERS | last, 1, block)
+    )
     if body:
         await raw.say(peers.frame(peers.DATA, peers.END_STREAM, 1, body))
 
