@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .actor import Actor
+from .actor import Actor, PromptActor
 from .errors import (
     ActorError,
     ActorFailed,
@@ -46,6 +46,7 @@ __all__ = [
     "Clock",
     "RealClock",
     "Network",
+    "PromptActor",
     "TcpNetwork",
     "ActorError",
     "ActorFailed",

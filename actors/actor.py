@@ -21,7 +21,7 @@ from .tree import ActorStatistics, Tree
 if TYPE_CHECKING:
     from .cell import Cell
 
-__all__ = ["Actor", "Restart"]
+__all__ = ["Actor", "PromptActor", "Restart"]
 
 M = TypeVar("M")
 
@@ -146,3 +146,40 @@ class Actor(Generic[M]):
 
     def _closed(self) -> None:
         """The cell has been closed for good: a supervisor closes its children's (kernel only)."""
+
+
+class PromptActor(Actor[M]):
+    """An actor that never waits while it handles messages, so that it may be called instead of mailed to.
+
+    Override `handle_now` instead of `handle`. A mail costs a turn of the event loop; where one actor's result is
+    the next one's work and latency counts, the first may hand it over by `take`.
+    """
+
+    _failure: Exception | None = None
+
+    def handle_now(self, batch: list[M]) -> None:
+        """Act on a batch, as `handle` does, without waiting for anything."""
+        raise ActorError(f"{self.name} got {batch!r}: handle_now() must be overridden")
+
+    async def handle(self, batch: list[M]) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        self.handle_now(batch)
+
+    def take(self, message: M) -> None:
+        """Handle `message` now, in the caller's task, after what is in the mailbox.
+
+        Otherwise it is like `ref.tell`: it raises MailboxFull and MailboxClosed, and a failure crashes this actor
+        in its own task, not the caller. Not for use from within this actor's own `handle_now`.
+        """
+        mailbox = self.mailbox
+        if self._failure is not None:  # about to crash
+            mailbox.put_nowait(message)
+            return
+        batch = mailbox.pass_through(message)
+        try:
+            self.handle_now(batch)
+        except Exception as error:  # noqa: BLE001  # for this actor's own task, which it wakes
+            self._failure = error
+            mailbox.put_nowait(message)

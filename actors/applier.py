@@ -18,7 +18,7 @@ from ..errors import DiskFull, EtcdError, LeaderChanged, Stopped, TooManyRequest
 from ..raft.codec import decode_conf_change
 from ..raft.types import ConfChange, Entry, EntryType
 from . import proposals
-from .actor import Actor, Restart
+from .actor import PromptActor, Restart
 from .call import Call
 from .errors import MailboxClosed
 from .execute import Executor
@@ -61,7 +61,7 @@ class Run:
 Message = Apply | ServeReads | CommitBackend | Run
 
 
-class Applier(Actor[Message]):
+class Applier(PromptActor[Message]):
     """Owns the state machine; nothing else changes it."""
 
     restart = Restart.NEVER
@@ -105,7 +105,7 @@ class Applier(Actor[Message]):
         except MailboxClosed:
             raise Stopped from None
 
-    async def handle(self, batch: list[Message]) -> None:
+    def handle_now(self, batch: list[Message]) -> None:
         started = self._world.clock.now()
         commit = False
         for message in batch:

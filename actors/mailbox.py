@@ -149,6 +149,13 @@ class Mailbox(Generic[T]):
             self._admit_senders()
         return batch
 
+    def pass_through(self, message: T) -> list[T]:
+        """`put_nowait` and `receive_nowait` in one; the receiver's task is left asleep."""
+        if len(self._items) >= self._room:
+            raise self._refusal()
+        self._items.append(message)
+        return self.receive_nowait()
+
     def close(self) -> None:
         """Take no more messages. What is there can still be received; waiting senders fail."""
         self._closed = True

@@ -220,7 +220,7 @@ class Node:
         self.wal_writer = WalWriter(
             self.opened.log.wal or NoLog(),
             world,
-            self.peer.ref.tell,
+            self.peer.take,
             max_wals=config.max_wals,
             fsync=not config.unsafe_no_fsync,
         )
@@ -253,7 +253,7 @@ class Node:
 
     def _wire(self) -> None:
         self.peer.save = self.wal_writer.ref.tell
-        self.peer.apply = self.applier.ref.tell
+        self.peer.apply = self.applier.take
         self.peer.on_leader_change = self._leader_changed
         self.peer.on_log_full = self._log_failed
         self.applier.conf_change = self._conf_change

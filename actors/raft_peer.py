@@ -37,7 +37,7 @@ from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
 from ..raft.types import ConfChange, ConfState, Entry
-from .actor import Actor, Restart
+from .actor import PromptActor, Restart
 from .applier import Apply, ServeReads
 from .call import Call
 from .errors import MailboxClosed
@@ -93,7 +93,7 @@ class CompactLog:
 Message = Call | ReadIndex | Tick | Campaign | Saved | SaveFailed | ApplyConfChange | CompactLog
 
 
-class RaftPeer(Actor[Message]):
+class RaftPeer(PromptActor[Message]):
     """Owns the raft node; everybody else talks to it by message."""
 
     restart = Restart.NEVER
@@ -144,7 +144,7 @@ class RaftPeer(Actor[Message]):
         except MailboxClosed:
             raise Stopped from None
 
-    async def handle(self, batch: list[Message]) -> None:
+    def handle_now(self, batch: list[Message]) -> None:
         proposals: list[Call] = []
         reads: list[ReadIndex] = []
         for message in batch:

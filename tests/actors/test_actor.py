@@ -14,6 +14,7 @@ from triode.actors import (
     ActorFailed,
     MailboxClosed,
     MailboxFull,
+    PromptActor,
     Restart,
     StartFailed,
     State,
@@ -218,3 +219,53 @@ async def test_statistics(autojump_clock: MockClock) -> None:
     assert (statistics.messages_handled, statistics.batches_handled) == (5, 2)
     assert (statistics.restarts, statistics.last_error) == (0, None)
     assert actor.statistics().state is State.STOPPED
+
+
+class Prompt(PromptActor[int]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[int]] = []
+
+    def handle_now(self, batch: list[int]) -> None:
+        if 0 in batch:
+            raise ValueError("zero")
+        self.batches.append(batch)
+
+
+async def test_take_handles_what_waits_first_and_at_once() -> None:
+    async with running(Prompt()) as actor:
+        actor.ref.tell(1)
+        actor.ref.tell(2)
+        actor.take(3)
+        assert actor.batches == [[1, 2, 3]]
+        actor.take(4)
+        actor.ref.tell(5)
+        assert actor.batches == [[1, 2, 3], [4]]
+        await wait_all_tasks_blocked()
+        assert actor.batches == [[1, 2, 3], [4], [5]]
+    with pytest.raises(MailboxClosed):
+        actor.take(6)
+
+
+async def test_a_failure_in_take_crashes_the_actor_and_not_the_caller() -> None:
+    class Once(Prompt):
+        restart = Restart.NEVER
+
+    actor = Once()
+    with pytest.raises(ActorFailed) as caught:
+        async with running(actor):
+            actor.take(0)
+            actor.take(1)  # nothing is handled any more
+            await trio.sleep_forever()
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert actor.batches == []
+
+
+async def test_take_after_a_restart(autojump_clock: MockClock) -> None:
+    actor = Prompt()
+    async with running(Supervisor("root", [actor])):
+        actor.take(0)
+        await trio.sleep(10)
+        assert actor.statistics().restarts == 1
+        actor.take(1)
+        assert actor.batches == [[1]]
