@@ -106,7 +106,12 @@ RULES = [
         "{",
     ),
     rule("session", "ID of the lease behind a lock", r"(?<=/)[0-9a-f]{14,16}$", "<lease>"),
-    rule("random ID", "leases whose ID the server chose", r"(\"ID\":\"?)\d{16,19}", r"\1<lease>"),
+    rule(
+        "random ID",
+        "leases whose ID the server chose",
+        r"(\"ID\":\"?)\d{16,19}(?=\"?,\"(?:ttl|TTL)\")",
+        r"\1<lease>",
+    ),
     rule("table", "columns are as wide as their values", r" {2,}|-{2,}", " "),
     rule("log time", "etcdctl's clock", r"\"ts\":(\"[^\"]*\"|[0-9.]+)", '"ts":"<time>"'),
     rule("log time", "etcdctl's clock", r"^20\d\d[-/].*?[Z0-9](?=\s|\")", "<time>"),

@@ -62,6 +62,36 @@ def test_snapshot_restores_as_an_etcd(launch_triode: Launch, launch_etcd: Launch
     assert ours == theirs
 
 
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_clients_outlive_a_restart(how: str, launch_triode: Launch) -> None:
+    """A watch misses nothing and doubles nothing, and a lease is kept, across a restart."""
+    server = launch_triode()
+    server.ctl("put", "seen", "before")
+    lease = server.ctl("lease", "grant", "60").stdout.split()[1]
+    server.ctl("put", "leased", "1", "--lease", lease)
+    watch_words = [*server.ctl_words, "watch", "seen", "--rev", "1"]
+    keep_words = [*server.ctl_words, "lease", "keep-alive", lease]
+    pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with (
+        subprocess.Popen(watch_words, **pipe) as watch,
+        subprocess.Popen(keep_words, **pipe) as keep,
+    ):
+        try:
+            assert watch.stdout is not None
+            assert keep.stdout is not None
+            assert [watch.stdout.readline() for _ in range(3)] == ["PUT\n", "seen\n", "before\n"]
+            assert keep.stdout.readline() == f"lease {lease} keepalived with TTL(60)\n"
+            server.stop() if how == "stop" else server.kill()
+            server = launch_triode(data_dir=server.data_dir, port=server.port)
+            server.ctl("put", "seen", "after")
+            assert [watch.stdout.readline() for _ in range(3)] == ["PUT\n", "seen\n", "after\n"]
+            assert keep.poll() is None
+            assert server.ctl("get", "leased").stdout == "leased\n1\n"
+        finally:
+            watch.kill()
+            keep.kill()
+
+
 def test_watch_progress(launch_triode: Launch) -> None:
     """A quiet watch is told the revision it has seen everything up to, again and again."""
     server = launch_triode("--watch-progress-notify-interval", "100ms", backend="memory")
