@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,7 @@ import attrs
 
 from ..backends.buffer import Backend
 from ..config import Config
+from ..errors import DiskFull, EtcdError, StorageError
 from ..mvcc.alarm import Alarms
 from ..mvcc.lease import Lessor
 from ..mvcc.store import Store
@@ -72,6 +74,21 @@ class NodeContext:
         """
         return self.raft.is_leader and len(self.membership.members) == 1
 
+    def refusal_of(self, error: Exception, path: str = "") -> EtcdError:
+        """What a client is told about an exception (see `failures`).
+
+        One of the storage ends the node too: what else this member would answer may be as wrong.
+        """
+        if isinstance(error, StorageError) and not isinstance(error, DiskFull):
+            storage_error = error
+
+            def fail() -> None:
+                raise storage_error
+
+            with suppress(EtcdError):
+                self.run_applied(fail)
+        return refusal_of(error, path)
+
     def complete(self, call: Call, work: Callable[[], Awaitable[bytes]]) -> None:
         """Run `work` in a task of the node and answer `call` with what comes of it."""
 
@@ -79,7 +96,7 @@ class NodeContext:
             try:
                 message = await work()
             except Exception as error:  # noqa: BLE001  # one call fails, not the node
-                call.refuse(refusal_of(error))
+                call.refuse(self.refusal_of(error))
             else:
                 call.answer(message)
             self.flush()

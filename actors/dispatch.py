@@ -14,7 +14,6 @@ from ..errors import Code, EtcdError, InvalidClientAPIVersion, NoLeader
 from ..rpc.methods import METHODS
 from .call import NO_METADATA, Call, Metadata, Outlet, Stream
 from .context import NodeContext
-from .failures import refusal_of
 from .services.auth import AuthService
 from .services.cluster import ClusterService
 from .services.concurrency import Queue
@@ -37,6 +36,7 @@ class Dispatcher:
     """The handlers of one node by path."""
 
     def __init__(self, node: NodeContext) -> None:
+        self._node = node
         self._raft = node.raft
         self.kv = kv = KVService(node)
         self.maintenance = maintenance = MaintenanceService(node)
@@ -101,7 +101,7 @@ class Dispatcher:
         except EtcdError as error:
             call.refuse(error)
         except Exception as error:  # noqa: BLE001  # one call fails, not the node
-            call.refuse(refusal_of(error, path))
+            call.refuse(self._node.refusal_of(error, path))
         return None
 
     def open(self, path: str, out: Outlet, metadata: Metadata = NO_METADATA) -> Stream | None:
@@ -115,7 +115,7 @@ class Dispatcher:
             self._admit(metadata, self.traffic.stream_versions)
             return opener(out)
         except Exception as error:  # noqa: BLE001
-            out.finish(refusal_of(error, path))
+            out.finish(self._node.refusal_of(error, path))
             return None
 
     def _admit(self, metadata: Metadata, versions: Versions) -> None:

@@ -42,7 +42,6 @@ from .compactor import Compactor
 from .context import NodeContext
 from .errors import MailboxClosed
 from .execute import Executor
-from .failures import refusal_of
 from .grpc_metrics import GrpcMetrics
 from .helpers import Periodic, Tasks
 from .listener import Bound, bind
@@ -336,7 +335,7 @@ class Node:
             try:
                 then()
             except Exception as error:  # noqa: BLE001  # a read changes nothing: it fails for itself
-                call.refuse(refusal_of(error))
+                call.refuse(self.context.refusal_of(error))
 
         self.peer.offer(ReadIndex(call, read))
 

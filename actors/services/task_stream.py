@@ -8,7 +8,6 @@ import trio
 
 from ..call import Outlet
 from ..context import NodeContext
-from ..failures import refusal_of
 
 __all__ = ["Sender", "TaskStream"]
 
@@ -59,7 +58,7 @@ class TaskStream:
             try:
                 await self._work(data, self._sender)
             except Exception as error:  # noqa: BLE001  # one call fails, not the node
-                self._out.finish(refusal_of(error))
+                self._out.finish(self._node.refusal_of(error))
             else:
                 self._out.finish()
         self._node.flush()

@@ -104,17 +104,25 @@ class WAL:
         disk.make_dir(temporary)
         segment = Segment(0, 0)
         wal._segments = [segment]
-        with wal._final():
-            wal._file = new_file(disk, temporary / segment.name, segment_bytes).file
-            header, crc = wal._header(0)
-            initial, wal._crc = encode_record(RecordType.SNAPSHOT, WalSnapshot().encode(), crc)
-            wal._write(header + initial)
-            wal._file.fdatasync()
-            disk.fsync_dir(temporary)
-            disk.rename(temporary, directory)
-            disk.fsync_dir(directory.parent)
-            wal._name_file(segment)
+        try:
+            wal._create(temporary, segment)
+        except BaseException:
+            wal.close()
+            raise
         return wal
+
+    def _create(self, temporary: Path, segment: Segment) -> None:
+        """Make the first file in `temporary`, and rename that to the log's directory."""
+        with self._final():
+            self._file = new_file(self._disk, temporary / segment.name, self.segment_bytes).file
+            header, crc = self._header(0)
+            initial, self._crc = encode_record(RecordType.SNAPSHOT, WalSnapshot().encode(), crc)
+            self._write(header + initial)
+            self._file.fdatasync()
+            self._disk.fsync_dir(temporary)
+            self._disk.rename(temporary, self.directory)
+            self._disk.fsync_dir(self.directory.parent)
+            self._name_file(segment)
 
     @classmethod
     def open(
