@@ -13,7 +13,7 @@ import trio
 from triode.actors.errors import ActorFailed, TreeFailed
 from triode.actors.node import Node, open_node
 from triode.actors.proposals import TXN
-from triode.errors import DiskFull, EtcdError, NoSpace, RequestTimeout, StorageError
+from triode.errors import CorruptData, DiskFull, EtcdError, NoSpace, RequestTimeout, StorageError
 from triode.rpc.pb.rpc_pb2 import (
     DefragmentRequest,
     LeaseGrantRequest,
@@ -205,6 +205,32 @@ async def test_failed_write_or_sync_ends_the_node(
     machine.restart(power_lost=True)
     async with open_node(machine.config(), world=machine.world()) as node:
         ledger.check(node)
+
+
+async def test_damage_found_by_a_read_ends_the_node(
+    machine_of: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call fails, and then the node: what else it has may be wrong as well."""
+    machine = machine_of(1)
+
+    async def run() -> None:
+        async with open_node(machine.config(), world=machine.world()) as node:
+            await node.local.put(b"a", b"1")
+            await node.local.put(b"a", b"2")
+            node.applier.commit()
+
+            def damaged(*_: object) -> None:
+                raise CorruptData("db: database disk image is malformed")
+
+            for name in ("get", "get_many"):
+                monkeypatch.setattr(node.opened.backend.engine, name, damaged)
+            with pytest.raises(EtcdError, match="internal error"):
+                await node.local.get(b"a", revision=2)
+            await trio.sleep_forever()
+
+    with trio.fail_after(5), pytest.raises(ActorFailed) as caught:
+        await run()
+    assert isinstance(caught.value.__cause__, CorruptData)
 
 
 async def test_failed_disk_during_start_ends_the_start(machine_of: Machines) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -12,8 +13,10 @@ import pytest
 import trio
 
 from triode.actors.node import Node, open_node
+from triode.actors.world import World
 from triode.config import Config
-from triode.errors import AddressInUse, DataDirLocked, NodeError
+from triode.errors import AddressInUse, DataDirLocked, NodeError, StorageError
+from triode.raft.disk import DiskFile, RealDisk
 
 TIMES = 50
 THREADS_MAX = 4  # trio keeps idle workers for ten seconds
@@ -156,6 +159,60 @@ async def test_cancelled_start_leaves_nothing(tmp_path: Path, backend: str) -> N
     assert steps > 20
     async with open_node(config) as node:
         await node.local.put(b"a", b"")
+
+
+class FailingDisk(RealDisk):
+    """Fails at the n-th operation on names and directories; files themselves are as they are."""
+
+    def __init__(self, fails_at: int) -> None:
+        super().__init__()
+        self.left = fails_at
+
+    def _count(self, path: Path) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise StorageError(f"cannot use {path}: Input/output error")
+
+    def open(self, path: Path, *, create: bool = False) -> DiskFile:
+        self._count(path)
+        return super().open(path, create=create)
+
+    def read(self, path: Path) -> bytes:
+        self._count(path)
+        return super().read(path)
+
+    def list_dir(self, path: Path) -> list[str]:
+        self._count(path)
+        return super().list_dir(path)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._count(new)
+        super().rename(old, new)
+
+    def fsync_dir(self, path: Path) -> None:
+        self._count(path)
+        super().fsync_dir(path)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_failing_disk_at_the_start_leaves_nothing(tmp_path: Path, restart: bool) -> None:
+    """Whichever operation fails, for a new member and for an old one."""
+    gc.collect()
+    before = descriptors()
+    failures, entered = 0, False
+    while not entered:
+        config = config_of(tmp_path / ("data" if restart else f"data-{failures}"), "sqlite")
+        if restart and not failures:
+            async with open_node(config) as node:
+                await node.local.put(b"a", b"")
+        disk = FailingDisk(failures + 1)
+        world = attrs.evolve(World.real(), disk=disk)
+        with suppress(NodeError):
+            async with open_node(config, world=world):
+                entered = True
+        failures += not entered
+        assert sorted(descriptors()) == sorted(before)
+    assert failures >= 4
 
 
 @pytest.mark.parametrize("wrong", ["port", "wal", "database", "directory"])
