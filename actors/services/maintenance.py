@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 
 import trio
 
@@ -16,6 +17,7 @@ from ...errors import (
     InvalidDowngradeTargetVersion,
     NoInflightDowngrade,
     NotLeader,
+    TooManyRequests,
     WrongDowngradeVersionFormat,
 )
 from ...mvcc.alarm import NAMES as ALARM_NAMES
@@ -43,6 +45,8 @@ from .task_stream import Sender, TaskStream
 __all__ = ["MaintenanceService"]
 
 SNAPSHOT_CHUNK_BYTES = 32 * 1024
+SNAPSHOTS_AT_ONCE = 64
+HASHES_AT_ONCE = 2
 VALIDATE, ENABLE, CANCEL = 0, 1, 2
 
 log = Log("triode.maintenance")
@@ -58,6 +62,9 @@ class MaintenanceService:
         self.on_defragment: Callable[[float], None] = lambda _seconds: None
         self.on_snapshot: Callable[[float], None] = lambda _seconds: None
         self.defragmenting = False
+        # each holds a view of the backend and a thread, which others need too
+        self._hashing = trio.Semaphore(HASHES_AT_ONCE)
+        self._snapshots = 0
 
     def alarm(self, message: bytes, call: Call) -> None:
         """Alarm: GET is a linearizable read, the others go through the log."""
@@ -99,13 +106,12 @@ class MaintenanceService:
     def hash(self, message: bytes, call: Call) -> None:
         """Hash: of the whole backend, computed beside the loop on a snapshot."""
         del message
-        header = self._header()
-        view = self._node.backend.snapshot()
-        started = self._now()
 
         async def work() -> bytes:
-            with view:
-                value = await trio.to_thread.run_sync(hash_all, view)
+            async with self._hashing:
+                header, started = self._header(), self._now()
+                with self._node.backend.snapshot() as view:
+                    value = await trio.to_thread.run_sync(hash_all, view)
             self.on_hash(self._now() - started)
             return header + int_field(2, value)
 
@@ -114,16 +120,16 @@ class MaintenanceService:
     def hash_kv(self, message: bytes, call: Call) -> None:
         """HashKV: of the history up to a revision, computed beside the loop on a snapshot."""
         request = HashKVRequest.FromString(message)
-        job = self._node.store.hash_kv_job(request.revision)
-        header = self._header()
-        started = self._now()
-        if isinstance(job, HashKV):
-            self.on_hash_kv(self._now() - started)
-            call.answer(header + _hash_fields(job))
-            return
 
         async def work() -> bytes:
-            found = await trio.to_thread.run_sync(job.run)
+            async with self._hashing:
+                header, started = self._header(), self._now()
+                job = self._node.store.hash_kv_job(request.revision)
+                if isinstance(job, HashKV):
+                    found = job
+                else:
+                    with closing(job):
+                        found = await trio.to_thread.run_sync(job.run)
             self.on_hash_kv(self._now() - started)
             return header + _hash_fields(found)
 
@@ -201,6 +207,15 @@ class MaintenanceService:
 
     async def _send_snapshot(self, message: bytes, sender: Sender) -> None:
         del message
+        if self._snapshots >= SNAPSHOTS_AT_ONCE:
+            raise TooManyRequests
+        self._snapshots += 1
+        try:
+            await self._send_image(sender)
+        finally:
+            self._snapshots -= 1
+
+    async def _send_image(self, sender: Sender) -> None:
         from ...backends.bbolt_image import image
 
         started = self._now()
