@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, PingAckReceived
+from h2.events import ConnectionTerminated, PingAckReceived, ResponseReceived
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PING = 6
@@ -129,6 +129,34 @@ def test_host_whitelist(http_port: int, host: str, status: int) -> None:
     got, body, _ = ask(http_port, "GET", "/health", host=host)
     assert got == status
     assert (status == 200) == ("health" in body and "rebinding" not in body)
+
+
+def ask_http2(port: int, path: str, authority: str, **headers: str) -> dict[str, str]:
+    """The header of the answer to one GET over HTTP/2."""
+    client = H2Connection(H2Configuration(header_encoding="utf-8"))
+    client.initiate_connection()
+    head = {":method": "GET", ":scheme": "http", ":path": path, ":authority": authority}
+    client.send_headers(1, list((head | headers).items()), end_stream=True)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(client.data_to_send())
+        while True:
+            for event in client.receive_data(sock.recv(65536)):
+                if isinstance(event, ResponseReceived):
+                    return {str(name): str(value) for name, value in event.headers}
+
+
+def test_the_same_rules_over_http2(server: Any, launch_triode: Callable[..., Any]) -> None:
+    """Browsers speak it as well."""
+    assert ask_http2(server.port, "/health", "db.example")[":status"] == "404"  # gRPC only
+    both = launch_triode(
+        *("--host-whitelist", "db.example", "--cors", "https://good.example"), backend="memory"
+    )
+    assert ask_http2(both.port, "/health", "evil.example")[":status"] == "421"
+    good = ask_http2(both.port, "/health", "db.example:1", origin="https://good.example")
+    assert good[":status"] == "200"
+    assert good["access-control-allow-origin"] == "https://good.example"
+    bad = ask_http2(both.port, "/health", "db.example", origin="https://bad.example")
+    assert "access-control-allow-origin" not in bad
 
 
 # --- who is given up ----------------------------------------------------------------------------
