@@ -164,9 +164,11 @@ class SqliteView(SqliteReader, View):
         cursor = self._connection.cursor()
         try:
             if end is None:
-                yield from cursor.execute(sql.range_open, (start, -1))
+                cursor.execute(sql.range_open, (start, -1))
             else:
-                yield from cursor.execute(sql.range, (start, end, -1))
+                cursor.execute(sql.range, (start, end, -1))
+            # not `yield from cursor`: a scan that is given up would close it, perhaps after the view
+            yield from iter(cursor.fetchone, None)
         except sqlite3.Error as error:
             fail(self.path, "scanning", error)
 
