@@ -17,6 +17,7 @@ from triode.actors.world import World
 from triode.config import Config
 from triode.errors import AddressInUse, DataDirLocked, NodeError, StorageError
 from triode.raft.disk import DiskFile, RealDisk
+from triode.rpc.pb.rpc_pb2 import DefragmentRequest, SnapshotRequest
 
 TIMES = 50
 THREADS_MAX = 4  # trio keeps idle workers for ten seconds
@@ -118,6 +119,23 @@ async def test_one_log_one_node(tmp_path: Path) -> None:
 async def enter(config: Config) -> None:
     async with open_node(config):
         pytest.fail("it must not start")
+
+
+async def test_abandoned_snapshots_leave_nothing(tmp_path: Path) -> None:
+    """A client that goes away in the middle of a backup."""
+    gc.collect()
+    before = descriptors()
+    async with open_node(config_of(tmp_path, "sqlite")) as node:
+        for number in range(100):
+            await node.local.put(b"%d" % number, bytes(20_000))
+        for _ in range(5):
+            async with node.local.stream("Maintenance/Snapshot") as stream:
+                await stream.send(SnapshotRequest())
+                assert (await stream.receive()).blob
+            await node.local.put(b"a", b"")
+        await node.local.call("Maintenance/Defragment", DefragmentRequest())
+    gc.collect()
+    assert sorted(descriptors()) == sorted(before)
 
 
 class CancelAfter(trio.abc.Instrument):
