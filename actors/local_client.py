@@ -31,6 +31,7 @@ from ..rpc.pb.rpc_pb2 import (
 )
 from .call import NO_METADATA, Call, Metadata, Stream, Waiter
 from .dispatch import Dispatcher
+from .failures import refusal_of
 from .outbox import Outbox
 
 __all__ = ["LocalClient", "LocalStream"]
@@ -192,9 +193,14 @@ class LocalStream:
     async def send(self, message: Message) -> None:
         """Send a message to the service; without effect when the call has ended."""
         await trio.lowlevel.checkpoint()
-        if self._stream is not None and not self.finished:
+        if self._stream is None or self.finished:
+            return
+        try:
             self._stream.message(message.SerializeToString())
-            self._outbox.flush()
+        except Exception as error:  # noqa: BLE001  # it ends the call, as for a remote client
+            self.responses.finish(refusal_of(error))
+            self._stream.cancelled()
+        self._outbox.flush()
 
     def half_close(self) -> None:
         """Say that no more messages will be sent."""
