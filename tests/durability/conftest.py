@@ -17,6 +17,7 @@ import pytest
 from triode.rpc.methods import METHODS
 from triode.rpc.pb.rpc_pb2 import (
     CompactionRequest,
+    DefragmentRequest,
     DeleteRangeRequest,
     HashKVRequest,
     LeaseGrantRequest,
@@ -191,6 +192,8 @@ class Load:
             self.ledger.leases.add(lease)
         elif kind == 1 and self.compacting and name == b"0":
             self._compact(client, self.ledger.revision - chance.randrange(20))
+        elif kind == 1 and self.compacting and name == b"1":
+            client.call("Maintenance/Defragment", DefragmentRequest())
         elif kind < 4:
             self._change(client, "DeleteRange", DeleteRangeRequest(key=keys[0]), {keys[0]: None})
         elif kind < 10:

@@ -59,7 +59,7 @@ def test_kill_under_load(kill_again_and_again: Callable[..., Path]) -> None:
 
 @pytest.mark.usefixtures("small_segments")
 def test_kill_with_snapshots_and_compactions(kill_again_and_again: Callable[..., Path]) -> None:
-    """The same while segments are cut, snapshots marked, old segments deleted and history swept."""
+    """The same while segments are cut and deleted, snapshots marked, history swept, files defragmented."""
     data_dir = kill_again_and_again(3, *SMALL, compacting=True)
     first = min((data_dir / "member" / "wal").glob("*.wal"))
     assert not first.name.startswith("0" * 16), "old segments were deleted on the way"

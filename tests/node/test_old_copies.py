@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from triode.actors.node import Node, open_node
 from triode.config import Config
 from triode.errors import CorruptData
-from triode.rpc.pb.rpc_pb2 import CompactionRequest, DeleteRangeRequest, PutRequest
+from triode.rpc.pb.rpc_pb2 import (
+    CompactionRequest,
+    DefragmentRequest,
+    DeleteRangeRequest,
+    HashKVRequest,
+    HashRequest,
+    PutRequest,
+    SnapshotRequest,
+)
 
 Machines = Callable[[int], Any]
 
@@ -142,6 +151,38 @@ async def test_graceful_stop_leaves_nothing_to_read_back(tmp_path: Path) -> None
         index = consistent_index(node)
         assert index is not None
         assert int.from_bytes(index, "big") >= last
+
+
+async def test_maintenance_under_load(tmp_path: Path, crash_tools: Any) -> None:
+    """Defragmenting, hashing, backups, compactions and snapshots of the log at once, and nobody fails."""
+    config = config_of(tmp_path, snapshot_count=20, max_wals=1)
+    async with open_node(config) as node:
+        async with trio.open_nursery() as nursery:
+
+            async def again_and_again(method: str, request: Any) -> None:
+                while True:
+                    await node.local.call(method, request)
+                    await trio.lowlevel.checkpoint()
+
+            async def back_up() -> None:
+                while True:
+                    async with node.local.stream("Maintenance/Snapshot") as stream:
+                        await stream.send(SnapshotRequest())
+                        async for _ in stream:
+                            pass
+
+            nursery.start_soon(again_and_again, "Maintenance/Defragment", DefragmentRequest())
+            nursery.start_soon(again_and_again, "Maintenance/HashKV", HashKVRequest())
+            nursery.start_soon(again_and_again, "Maintenance/Hash", HashRequest())
+            nursery.start_soon(back_up)
+            for _ in range(8):
+                await write(node, 20)
+                revision = node.context.store.revision
+                await node.local.call("KV/Compact", CompactionRequest(revision=revision))
+            nursery.cancel_scope.cancel()
+        expected = await state_of(node, crash_tools.hash_of)
+    async with open_node(config) as node:
+        assert await state_of(node, crash_tools.hash_of) == expected
 
 
 @pytest.mark.parametrize("power_lost", [False, True])
