@@ -8,6 +8,7 @@ from ...errors import Code, EtcdError
 from ...rpc.pb.rpc_pb2 import WatchRequest
 from ..call import Outlet
 from ..context import NodeContext
+from ..failures import refusal_of
 
 __all__ = ["WatchCall"]
 
@@ -20,10 +21,11 @@ class WatchCall:
     """One Watch call."""
 
     def __init__(self, node: NodeContext, out: Outlet) -> None:
+        self._node = node
         self._out = out
         self._waiting: deque[WatchRequest] = deque()
         self._stream = node.hub.open_stream(
-            self._pump, fragment_bytes_max=node.config.max_request_bytes + GRPC_OVERHEAD_BYTES
+            self._ready, fragment_bytes_max=node.config.max_request_bytes + GRPC_OVERHEAD_BYTES
         )
 
     def message(self, data: bytes) -> None:
@@ -51,6 +53,17 @@ class WatchCall:
             self._stream.cancel(request.cancel_request.watch_id)
         elif which == "progress_request":
             self._stream.request_progress()
+
+    def _ready(self) -> None:
+        """The hub has news. Often it is the applier that says so, and it must not fail for a defect here."""
+        try:
+            self._pump()
+        except Exception as error:  # noqa: BLE001
+            self._out.finish(refusal_of(error))
+            self._node.spawn(self._end)  # not now: the hub is at work
+
+    async def _end(self) -> None:
+        self._stream.close()
 
     def _pump(self) -> None:
         out, stream = self._out, self._stream

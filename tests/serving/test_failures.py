@@ -89,6 +89,25 @@ async def test_a_stream_that_raises_while_changes_are_applied(
     await peers.settled(node)
 
 
+async def test_a_watch_that_raises_while_changes_are_applied(
+    peers: ModuleType, node: Node, unforeseen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with INTERNAL and leaves the hub; its connection goes on, as does the applier."""
+    unforeseen.append("a defect")
+    client = await peers.Client.connect(node.clients.ports[0])
+    create = WatchRequest(create_request=WatchCreateRequest(key=b"k"))
+    stream_id = await client.start(WATCH, create)
+    assert (await client.next(stream_id, WATCH)).created
+    monkeypatch.setattr(WatchCall, "_pump", broken)
+    assert (await client.unary(peers.PUT, PutRequest(key=b"k")))[0] == 0
+    assert await client.status(stream_id) == TOLD
+    monkeypatch.undo()
+    await peers.until(lambda: node.context.hub.statistics().streams == 0)
+    assert (await client.unary(peers.PUT, PutRequest(key=b"k")))[0] == 0
+    client.close()
+    await peers.settled(node)
+
+
 async def test_work_in_tasks_that_raises(
     peers: ModuleType, node: Node, unforeseen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
