@@ -4,17 +4,13 @@ Every series exists from the start, with value 0: a rate over a series that appe
 first error would miss that error.
 """
 
-# ruff: noqa: RUF009 - attrs fields made by functions
-
 from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from ..errors import Code
 from ..rpc.methods import METHODS, Method
-from ..rpc.metrics_text import Histograms, Labelled, counters, histograms
+from ..rpc.metrics_text import Histograms, Labelled, MetricSet, counters, histograms
 
 __all__ = ["GrpcMetrics", "code_name", "labels_of"]
 
@@ -42,8 +38,7 @@ LABELS: Final = {path: labels_of(method) for path, method in METHODS.items()}
 CODE_NAMES: Final = {int(code): code_name(code) for code in Code}
 
 
-@attrs.define(eq=False)
-class GrpcMetrics:
+class GrpcMetrics(MetricSet):
     """Counts per method; keys are `LABELS[path]`, with `CODE_NAMES[code]` in front in `handled`."""
 
     started: Labelled = counters("grpc_server_started_total", "Calls begun.", *_NAMES)
@@ -56,7 +51,8 @@ class GrpcMetrics:
         "grpc_server_handling_seconds", "Time of a call (--metrics=extensive).", SECONDS, *_NAMES
     )
 
-    def __attrs_post_init__(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         for labels in LABELS.values():
             self.started[labels] = self.received[labels] = self.sent[labels] = 0
             for name in CODE_NAMES.values():

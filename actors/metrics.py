@@ -6,14 +6,10 @@ that somebody adds to (`metrics.health_success += 1`), or a function that reads 
 anyway when a scraper comes (`metrics.has_leader = lambda: ...`). Who tells what is in `observe`.
 """
 
-# ruff: noqa: RUF009 - attrs fields made by functions
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
-
-import attrs
 
 from ..rpc.metrics_text import (
     Family,
@@ -21,6 +17,7 @@ from ..rpc.metrics_text import (
     Histogram,
     Histograms,
     Labelled,
+    MetricSet,
     counter,
     counters,
     doubling,
@@ -44,8 +41,7 @@ SNAPSHOT: Final = doubling(0.01, 17)
 TRANSFER: Final = doubling(0.1, 10)
 
 
-@attrs.define(eq=False)
-class Metrics:
+class Metrics(MetricSet):
     """The metrics of one node."""
 
     # --- the cluster as this member sees it
