@@ -14,7 +14,16 @@ from google.protobuf.message import Message
 from triode import Node
 from triode.errors import by_text
 from triode.rpc.methods import METHODS, Method
-from triode.rpc.pb.rpc_pb2 import CORRUPT, NOSPACE, AlarmRequest
+from triode.rpc.pb.rpc_pb2 import (
+    CORRUPT,
+    NOSPACE,
+    AlarmRequest,
+    AlarmResponse,
+    HashKVRequest,
+    HashKVResponse,
+    LeaseGrantRequest,
+    LeaseLeasesResponse,
+)
 
 INT64 = (-(2**63), -1, 0, 1, 2, 3, 5, 2**31, 2**53, 2**63 - 1)
 UINT64 = (0, 1, 7, 2**63 - 1, 2**63, 2**64 - 1)
@@ -93,10 +102,15 @@ WAITING = ("Lock", "Campaign")
 
 
 async def ask_everything(
-    peers: ModuleType, node: Node, rng: random.Random, rounds: int, methods: list[Method]
+    peers: ModuleType,
+    port: int,
+    rng: random.Random,
+    rounds: int,
+    methods: list[Method],
+    ttl_min: int = 0,
 ) -> dict[str, set[int]]:
     """Random requests of all methods, pipelined on one connection; codes seen by method."""
-    client = await peers.Client.connect(node.clients.ports[0])
+    client = await peers.Client.connect(port)
     seen: dict[str, set[int]] = {method.name: set() for method in methods}
     for _ in range(rounds):
         asked: dict[int, tuple[Method, Message]] = {}
@@ -104,6 +118,8 @@ async def ask_everything(
             request = fill(rng, method.request())
             if isinstance(request, AlarmRequest) and request.alarm in (NOSPACE, CORRUPT):
                 request.alarm = 99  # type: ignore[assignment]  # these would stop all writes
+            elif ttl_min and isinstance(request, LeaseGrantRequest):
+                request.TTL = max(request.TTL, ttl_min)
             options = {"timeout_ns": 10_000_000} if method.name in WAITING else {}
             stream_id = client.grpc.call(method.path, request.SerializeToString(), **options)
             asked[stream_id] = method, request
@@ -119,9 +135,45 @@ async def ask_everything(
 async def test_random_requests(peers: ModuleType, node: Node) -> None:
     """Answered from the catalogue, and the node works as before."""
     async with peers.well_served(node):
-        seen = await ask_everything(peers, node, random.Random(1), 120, UNARY)
+        seen = await ask_everything(peers, node.clients.ports[0], random.Random(1), 120, UNARY)
     refused = {name for name, codes in seen.items() if 0 not in codes}
     assert len(refused) < len(UNARY) // 2, "most methods have been answered with OK once"
+
+
+async def state_of(peers: ModuleType, port: int) -> tuple[Any, ...]:
+    """What clients can see of the replicated state."""
+    client = await peers.Client.connect(port)
+    service = "/etcdserverpb."
+    code, text, kv = await client.unary(service + "Maintenance/HashKV", HashKVRequest())
+    assert code == 0, text
+    _, _, leases = await client.unary(service + "Lease/LeaseLeases", b"")
+    _, _, alarms = await client.unary(service + "Maintenance/Alarm", AlarmRequest())
+    client.close()
+    hashed = HashKVResponse.FromString(kv)
+    return (
+        hashed.hash,
+        hashed.compact_revision,
+        hashed.header.revision,
+        sorted(lease.ID for lease in LeaseLeasesResponse.FromString(leases).leases),
+        [(one.memberID, one.alarm) for one in AlarmResponse.FromString(alarms).alarms],
+    )
+
+
+async def test_a_log_of_random_requests_is_replayed(
+    peers: ModuleType, launch_triode: Callable[..., Any]
+) -> None:
+    """Whatever was accepted means the same when it is read from the log after a kill."""
+    settings = ("--backend-batch-interval", "1h", "--backend-batch-limit", "1000000")
+    server = launch_triode(*settings)
+    methods = [method for method in UNARY if method.name not in ("Defragment", "Hash", "HashKV")]
+    await ask_everything(peers, server.port, random.Random(7), 40, methods, 1 << 20)
+    before = await state_of(peers, server.port)
+    server.kill()
+    server = launch_triode(*settings, data_dir=server.data_dir)
+    assert await state_of(peers, server.port) == before
+    assert server.stop() == 0
+    server = launch_triode(*settings, data_dir=server.data_dir)
+    assert await state_of(peers, server.port) == before
 
 
 @pytest.mark.long
@@ -130,4 +182,4 @@ async def test_many_random_requests(peers: ModuleType, run_node: Callable[..., A
     """`pytest -m long tests/bad_input`: fifty other seeds."""
     for seed in range(2, 52):
         async with run_node() as node:
-            await ask_everything(peers, node, random.Random(seed), 200, UNARY)
+            await ask_everything(peers, node.clients.ports[0], random.Random(seed), 200, UNARY)
