@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import threading
@@ -60,6 +61,34 @@ def test_snapshot_restores_as_an_etcd(launch_triode: Launch, launch_etcd: Launch
         one.ctl("endpoint", "hashkv", "--rev", "3").stdout.split(", ")[1] for one in (server, etcd)
     )
     assert ours == theirs
+
+
+@pytest.mark.parametrize("backend", ["etcd", "sqlite", "memory"])
+def test_out_of_quota_and_back(backend: str, launch_triode: Launch, launch_etcd: Launch) -> None:
+    """The drill of etcd's manual: the alarm, room by compaction and defragmentation, disarm."""
+    quota = ("--quota-backend-bytes", str(8 << 20))
+    server = launch_etcd(*quota) if backend == "etcd" else launch_triode(*quota, backend=backend)
+    for number in range(12):
+        done = server.ctl("put", f"q/{number}", input="x" * 1_000_000)
+        if done.returncode:
+            break
+    assert done.stderr.endswith("Error: etcdserver: mvcc: database space exceeded\n")
+    assert 5 <= number <= 9
+    wait_for(
+        "alarm:NOSPACE", say=lambda: server.ctl("alarm", "list").stdout.partition(" ")[2].strip()
+    )
+    assert server.ctl("put", "small", "1").returncode == 1
+    assert server.ctl("endpoint", "health").returncode == 1
+    assert server.ctl("get", "q/", "--prefix", "--keys-only").returncode == 0
+    assert server.ctl("del", "q/", "--prefix").stdout == f"{number}\n"
+    status = json.loads(server.ctl("endpoint", "status", "-w", "json").stdout)
+    assert status[0]["Status"]["errors"]
+    revision = str(status[0]["Status"]["header"]["revision"])
+    assert server.ctl("compaction", revision, "--physical").returncode == 0
+    assert server.ctl("defrag").returncode == 0
+    assert "alarm:NOSPACE" in server.ctl("alarm", "disarm").stdout
+    assert server.ctl("put", "small", "1").stdout == "OK\n"
+    assert server.ctl("endpoint", "health").returncode == 0
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
