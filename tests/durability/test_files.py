@@ -16,7 +16,7 @@ import pytest
 
 from triode.raft.disk import RealDisk
 from triode.raft.wal import records
-from triode.rpc.pb.rpc_pb2 import PutRequest, RangeRequest
+from triode.rpc.pb.rpc_pb2 import HashKVRequest, PutRequest, RangeRequest
 
 EXIT_SECONDS_MAX = 20
 PUTS = 30
@@ -31,6 +31,11 @@ def killed(launch_triode_once: Any, tmp_path_factory: pytest.TempPathFactory) ->
         put = channel.unary_unary("/etcdserverpb.KV/Put", PutRequest.SerializeToString)
         for number in range(PUTS):
             put(PutRequest(key=b"%d" % number, value=b"x" * 700))
+        # which commits the backend first
+        hashing = channel.unary_unary(
+            "/etcdserverpb.Maintenance/HashKV", HashKVRequest.SerializeToString
+        )
+        hashing(HashKVRequest())
     server.kill()
     segment = last_segment(data_dir)
     with segment.open("r+b") as file:  # as if it had been preallocated to less
