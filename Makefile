@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 TESTS  := $(VENV)/.tests
+PACKAGE := actors auth backends cli client mvcc raft rpc $(wildcard *.py)
 
 .PHONY: run test check types lint format bench sim proto soak clean help
 
@@ -16,6 +17,7 @@ $(BIN)/python:
 
 $(RUNS): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(BIN)/python -m compileall -q $(PACKAGE)
 	@touch $@
 
 $(TESTS): pyproject.toml | $(BIN)/python
