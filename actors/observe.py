@@ -126,7 +126,7 @@ class Observer:
         metrics.db_open_reads = lambda: backend.open_views
         metrics.current_revision = lambda: store.revision
         metrics.compact_revision = lambda: store.compact_revision
-        metrics.keys = lambda: len(store.index.keys)
+        metrics.keys = lambda: len(store.index.keys) - len(store.index.dead)
         metrics.ranges = metrics.ranges_debugging = lambda: counts.ranges
         metrics.puts = lambda: counts.puts
         metrics.put_bytes = lambda: counts.put_bytes

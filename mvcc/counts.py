@@ -15,7 +15,7 @@ class Counts:
     Attributes:
         ranges, puts, deletes: operations carried out, those within transactions too.
         put_bytes: bytes of the keys and values of the puts.
-        txns: transactions of more than one of these.
+        txns: transactions of more than one of these, see `txn`.
         compacted: rows that compactions have removed.
     """
 

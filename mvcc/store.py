@@ -184,11 +184,7 @@ class Store:
 
     def txn(self, request: TxnRequest, *, answered: bool = True) -> TxnResult:
         """Run a txn, see `txn`. Raises Compacted, FutureRev, LeaseNotFound, KeyNotFound."""
-        counts = self.counts
-        before = counts.ranges + counts.puts + counts.deletes
         result = run_txn(self, request, answered)
-        if counts.ranges + counts.puts + counts.deletes - before > 1:
-            counts.txns += 1
         self._complete()
         return result
 

@@ -87,9 +87,15 @@ def run_txn(store: Store, request: TxnRequest, answered: bool) -> TxnResult:
     With `answered` False the ranges in it are not executed: a member that replies to nobody need not
     read. Raises Compacted, FutureRev, LeaseNotFound, KeyNotFound; nothing is changed then.
     """
+    counts = store.counts
+    start = counts.ranges
     plan = _choose(store, request)
     _check(store, plan, [])
+    chosen, written = counts.ranges, counts.puts + counts.deletes
     responses = _execute(store, plan, answered)
+    written = counts.puts + counts.deletes - written
+    if written + counts.ranges - (chosen if written else start) > 1:
+        counts.txns += 1  # as etcd counts: comparisons belong to it if it only reads
     return TxnResult(store.latest, plan.succeeded, responses)
 
 
