@@ -187,8 +187,9 @@ class GrpcConnection:
                 continue
             self._grpc.connection.ping()
             self.out.flush()
+            taken = self.out.rests_taken
             await trio.sleep(timeout)
-            if not self._heard:
+            if not self._heard and self.out.rests_taken == taken:
                 log.info("a client does not answer pings", peer=self._transport.peer)
                 self.out.lose()
                 return

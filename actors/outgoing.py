@@ -38,6 +38,7 @@ class Outgoing:
         queued_bytes: messages given to the codec since the last write.
         dirty: something is to be written at the end of this turn.
         gone: the connection is over.
+        rests_taken: how often the kernel took more of `unsent`: a slow client lives if it grows.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Outgoing:
         self.queued_bytes = 0
         self.dirty = False
         self.gone = False
+        self.rests_taken = 0
 
     # --- how much waits -------------------------------------------------------------------------
 
@@ -181,6 +183,7 @@ class Outgoing:
         except OSError:
             self.lose()
             return
+        self.rests_taken += 1
         rest = self.unsent[sent:]
         self.unsent = rest if len(rest) else None
         if self.unsent is None:

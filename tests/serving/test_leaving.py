@@ -170,6 +170,32 @@ async def test_the_stop_is_told_to_clients(peers: ModuleType, run_node: Callable
     raw.close()
 
 
+async def test_clients_that_do_not_answer_pings(
+    peers: ModuleType, run_node: Callable[..., Any]
+) -> None:
+    """Their machines may be gone: what is held for them is released. Others are let alone."""
+    async with run_node(grpc_keepalive_interval=0.2, grpc_keepalive_timeout=0.2) as node:
+        watch = WatchRequest(create_request=WatchCreateRequest(key=b"k"))
+        silent, alive, idle = [await peers.Client.connect(node.clients.ports[0]) for _ in range(3)]
+        await silent.start(WATCH, watch)
+        stream_id = await alive.start(WATCH, watch)
+        assert (await alive.next(stream_id, WATCH)).created
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_pump, alive, nursery.cancel_scope)
+            nursery.start_soon(_pump, idle, nursery.cancel_scope)
+            await peers.until(lambda: len(node.clients.children) == 2)
+            assert node.context.hub.statistics().watchers == 1
+            assert not nursery.cancel_scope.cancel_called
+            nursery.cancel_scope.cancel()
+        assert await silent.raw.hear_all()
+
+
+async def _pump(client: Any, ended: trio.CancelScope) -> None:
+    while await client.pump():
+        pass
+    ended.cancel()
+
+
 async def test_out_of_descriptors(peers: ModuleType, launch_triode: Callable[..., Any]) -> None:
     """A daemon that may open few files keeps enough for its own, and serves those it has accepted."""
     server = launch_triode()
