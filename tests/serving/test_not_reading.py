@@ -191,3 +191,28 @@ async def test_keep_alives_without_reading(peers: ModuleType, node: Node) -> Non
         assert (await client.unary(peers.PUT, PutRequest(key=b"a")))[0] == 0
         client.close()
     raw.close()
+
+
+async def test_a_call_that_is_cancelled_while_set_aside_is_not_made(
+    peers: ModuleType, node: Node
+) -> None:
+    """Its client does not want it any more, and nobody else has seen it."""
+    await fill(node, 16, MIB // 16)
+    put = PutRequest(key=b"wanted").SerializeToString()
+    unwanted = PutRequest(key=b"unwanted").SerializeToString()
+    raw = await peers.Raw.connect(node.clients.ports[0])
+    await raw.say(
+        peers.opening()
+        + ranges(peers, 30)
+        + peers.call(101, peers.PUT, unwanted)
+        + peers.call(103, peers.PUT, put)
+        + peers.frame(peers.RST, 0, 101, (8).to_bytes(4, "big"))
+    )
+    assert await peak_bytes(node, 0.3) > 16 * MIB
+    assert (await node.local.get(b"wanted")).count == 0, "it is set aside"
+    for n in range(1, 61, 2):
+        await raw.say(peers.frame(peers.RST, 0, n, (8).to_bytes(4, "big")))
+    await peers.until(lambda: b"wanted" in node.context.store.index.keys)
+    assert (await node.local.get(b"unwanted")).count == 0
+    raw.close()
+    await peers.settled(node)
