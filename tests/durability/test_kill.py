@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,27 @@ def test_kill_with_snapshots_and_compactions(kill_again_and_again: Callable[...,
     data_dir = kill_again_and_again(3, *SMALL, compacting=True)
     first = min((data_dir / "member" / "wal").glob("*.wal"))
     assert not first.name.startswith("0" * 16), "old segments were deleted on the way"
+
+
+def test_kill_while_starting(
+    launch_triode: Any, connect: Any, ledger: Any, start_load: Any, tmp_path: Path, pause: Any
+) -> None:
+    """A member that dies again and again before it serves anybody is whole when it lives at last."""
+    data_dir = tmp_path / "data"
+    words = [sys.executable, "-m", "triode", "--data-dir", str(data_dir), "--snapshot-count=3"]
+    words += ["--listen-client-urls", "http://127.0.0.1:0"]
+    for turn in range(2):
+        for number in range(4):
+            process = subprocess.Popen(words, stderr=subprocess.DEVNULL, cwd=tmp_path)
+            pause(0.25 + number * 0.1)
+            process.kill()
+            process.wait()
+        server = launch_triode(data_dir=data_dir)
+        ledger.check(connect(server.address))
+        load = start_load(server.address, ledger, turn)
+        pause(0.2)
+        server.kill()
+        load.stop()
 
 
 @pytest.mark.long
