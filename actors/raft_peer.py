@@ -249,12 +249,16 @@ class RaftPeer(PromptActor[Message]):
             early = not entries or not committed or committed[-1].index < entries[0].index
             if committed and early:
                 self.apply(Apply(committed))
-            if entries or ready.hard_state is not None:
+            if entries or ready.must_sync:
                 self._saving = ready
                 self._apply_after = () if early else committed
                 self.save(Save(ready.hard_state, entries, ready.must_sync))
-            else:
-                node.advance(ready)
+                continue
+            if ready.hard_state is not None:
+                # A commit index alone: a restart finds it again, so nobody waits for it.
+                self.save(Save(ready.hard_state, (), must_sync=False))
+                self._storage.set_hard_state(ready.hard_state)
+            node.advance(ready)
 
     def _note(self, ready: Ready) -> None:
         if ready.hard_state is not None:

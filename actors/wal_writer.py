@@ -47,6 +47,11 @@ class Save:
     entries: Sequence[Entry]
     must_sync: bool
 
+    @property
+    def awaited(self) -> bool:
+        """Whether `done` is called: not for a commit index alone, which a restart finds again."""
+        return self.must_sync or bool(self.entries)
+
 
 @attrs.frozen
 class Saved:
@@ -155,7 +160,8 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
             self._tell(SaveFailed(self._full))
             return
         for save in saves:
-            self._tell(Saved(save))
+            if save.awaited:
+                self._tell(Saved(save))
         if len(saves) != len(batch) and self._max_wals:
             self._wal.purge(self._max_wals)
 
