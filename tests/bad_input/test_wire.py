@@ -29,7 +29,7 @@ async def test_random_bytes(peers: ModuleType, node: Node) -> None:
     """Whatever comes is answered by the end of the connection."""
     rng = random.Random(1)
     async with peers.well_served(node):
-        for number in range(60):
+        for number in range(30):
             raw = await peers.Raw.connect(node.clients.ports[0])
             start = PREFACE if number % 2 else b""
             await raw.say(start + rng.randbytes(rng.choice([30, 3000, 100_000])))
