@@ -26,6 +26,7 @@ __all__ = ["main", "shown"]
 
 EXIT_FAILED = 1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SECOND_SIGNAL_SECONDS = 0.001
 GC_THRESHOLDS = (50_000, 20, 100)
 """Collect less often than by default, which is every few thousand calls.
 
@@ -217,6 +218,9 @@ async def _serve(config: Config) -> None:
             number = await anext(signals)
             log.info("received signal; shutting down", signal=signal.Signals(number).name)
             _ignore_signals()
+            with trio.move_on_after(SECOND_SIGNAL_SECONDS):
+                async for _ in signals:  # what came before that would be raised again at the end
+                    pass
             _notify_systemd("STOPPING=1")
             nursery.cancel_scope.cancel()
     _ignore_signals()  # the block has put back what was before it
