@@ -52,7 +52,7 @@ def test_terminate_under_load(
         ledger.check(connect(server.address))
 
 
-@pytest.mark.parametrize("again_seconds", [0.001, 0.02, 0.1])
+@pytest.mark.parametrize("again_seconds", [0.0, 0.001, 0.02])
 def test_second_signal_changes_nothing(
     launch_triode: Any,
     start_load: Any,
