@@ -143,11 +143,10 @@ class Node:
         proposer = Proposer(
             self.peer.offer,
             ids,
-            world.clock,
             request_bytes_max=config.max_request_bytes,
             election_seconds=config.election_timeout,
         )
-        quota = Quota(config.quota_backend_bytes, opened.backend.size)
+        quota = Quota(config.quota_backend_bytes, opened.backend.engine.size)
         self.context = NodeContext(
             config=config,
             world=world,
@@ -203,7 +202,7 @@ class Node:
             raft_log.storage,
             self.world,
             applied_index=lambda: self.applier.applied_index,
-            read_seconds_max=REQUEST_SECONDS_BASE + 2 * config.election_timeout,
+            request_seconds_max=REQUEST_SECONDS_BASE + 2 * config.election_timeout,
         )
 
     def _make_actors(self) -> None:

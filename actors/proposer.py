@@ -1,4 +1,4 @@
-"""How a request becomes a proposal: given an identity, bounded in size and time, mailed to the raft peer."""
+"""How a request becomes a proposal: given an identity, bounded in size, mailed to the raft peer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from . import proposals
 from .call import Call, Waiter
 from .errors import MailboxFull
 from .proposals import RequestIds
-from .world import Clock
 
 __all__ = ["Proposer"]
 
@@ -24,14 +23,12 @@ class Proposer:
         self,
         tell: Callable[[Call], None],
         ids: RequestIds,
-        clock: Clock,
         *,
         request_bytes_max: int,
         election_seconds: float,
     ) -> None:
         self._tell = tell
         self._next_header = ids.header
-        self._clock = clock
         self._request_bytes_max = request_bytes_max
         self.timeout_seconds = REQUEST_SECONDS_BASE + 2 * election_seconds
 
@@ -48,7 +45,6 @@ class Proposer:
         call.kind = kind
         call.request = request
         call.data = data
-        call.deadline = self._clock.now() + self.timeout_seconds
         try:
             self._tell(call)
         except MailboxFull:
