@@ -15,7 +15,7 @@ import pytest
 
 from triode import Config, Node, open_node
 
-_PEERS = Path(__file__).parents[1] / "serving" / "_peers.py"
+_PEERS = Path(__file__).with_name("_peers.py")
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ async def test_mutated_conversations(peers: ModuleType, node: Node) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_many_mutated_conversations(peers: ModuleType, node: Node) -> None:
-    """`pytest -m long tests/bad_input`: ten thousand others."""
+    """`pytest -m long tests/serving`: ten thousand others."""
     async with peers.well_served(node):
         for seed in range(1000, 11000):
             await converse(peers, node, seed)

@@ -179,7 +179,7 @@ async def test_a_log_of_random_requests_is_replayed(
 @pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_many_random_requests(peers: ModuleType, run_node: Callable[..., Any]) -> None:
-    """`pytest -m long tests/bad_input`: fifty other seeds."""
+    """`pytest -m long tests/serving`: fifty other seeds."""
     for seed in range(2, 52):
         async with run_node() as node:
             await ask_everything(peers, node.clients.ports[0], random.Random(seed), 200, UNARY)
