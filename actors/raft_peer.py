@@ -19,6 +19,7 @@ told a timeout, for what became of them only the next start will show.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import attrs
 
@@ -36,7 +37,7 @@ from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
-from ..raft.types import ConfChange, ConfState, Entry
+from ..raft.types import ConfChange, ConfState, Entry, HardState
 from .actor import PromptActor, Restart
 from .applier import Apply, ServeReads
 from .call import Call
@@ -114,6 +115,7 @@ class RaftPeer(PromptActor[Message]):
         self._world = world
         self._applied_index = applied_index
         self._saving: Ready | None = None
+        self._unsaved: HardState | None = None
         self._campaigning = False
         self._apply_after: Sequence[Entry] = ()
         self._refuses_writes = False
@@ -170,6 +172,7 @@ class RaftPeer(PromptActor[Message]):
         elif type(message) is Tick:
             self._node.tick()
             self._sweep()
+            self.save_commit()
         elif type(message) is ApplyConfChange:
             message.done(self._node.apply_conf_change(message.change))
         elif type(message) is CompactLog:
@@ -256,13 +259,20 @@ class RaftPeer(PromptActor[Message]):
             if entries or ready.must_sync:
                 self._saving = ready
                 self._apply_after = () if early else committed
-                self.save(Save(ready.hard_state, entries, ready.must_sync))
+                self.save(Save(ready.hard_state or self._unsaved, entries, ready.must_sync))
+                self._unsaved = None
                 continue
             if ready.hard_state is not None:
-                # A commit index alone: a restart finds it again, so nobody waits for it.
-                self.save(Save(ready.hard_state, (), must_sync=False))
+                # A commit index alone: a restart finds it again, so it goes with the next save or tick.
+                self._unsaved = ready.hard_state
                 self._storage.set_hard_state(ready.hard_state)
             node.advance(ready)
+
+    def save_commit(self) -> None:
+        """Write the commit index if no save has taken it along; before a snapshot is marked, it must be."""
+        if self._unsaved is not None and not self._log_full:
+            self.save(Save(self._unsaved, (), must_sync=False))
+            self._unsaved = None
 
     def _note(self, ready: Ready) -> None:
         if ready.hard_state is not None:
@@ -333,3 +343,5 @@ class RaftPeer(PromptActor[Message]):
 
     async def stopping(self) -> None:
         self._fail_pending(Stopped)
+        with suppress(MailboxClosed):  # the log's writer has failed
+            self.save_commit()

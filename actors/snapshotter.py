@@ -110,6 +110,7 @@ class Snapshotter(Actor[Take]):
         if index <= self._last_index:
             return
         record = WalSnapshot(index=index, term=term, conf_state=conf_state)
+        self._peer.save_commit()
         self._wal_writer.ref.tell(MarkSnapshot(record, index))
         keep_from = index - self._catchup_entries
         with suppress(MailboxClosed):  # raft has been stopped in the meantime
