@@ -1,4 +1,4 @@
-"""Dispatching with a stopwatch, for `--metrics=extensive`: it costs about a microsecond per call."""
+"""Dispatching with a stopwatch, for `--metrics=extensive`: it costs about three microseconds per call."""
 
 from __future__ import annotations
 
