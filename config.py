@@ -45,10 +45,22 @@ MEMBER, CLUSTERING, SECURITY, LOGGING, FEATURES, UNSAFE = (
 )
 
 
-def _setting(default: Any, section: str, help: str, *choices: str) -> Any:
+def _setting(
+    default: Any,
+    section: str,
+    help: str,
+    *choices: str,
+    converter: Callable[[Any], Any] | None = None,
+) -> Any:
     return attrs.field(
-        default=default, metadata={"section": section, "help": help, "choices": choices}
+        default=default,
+        metadata={"section": section, "help": help, "choices": choices},
+        converter=converter,
     )
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -57,12 +69,13 @@ class Config:
 
     name: str = _setting("default", MEMBER, "Human-readable name for this member.")
     data_dir: Path | None = _setting(
-        None, MEMBER, "Path to the data directory; by default NAME.triode."
+        None, MEMBER, "Path to the data directory; by default NAME.triode.", converter=_path
     )
     wal_dir: Path | None = _setting(
         None,
         MEMBER,
         "Path to a dedicated directory for the log; by default inside the data directory.",
+        converter=_path,
     )
     backend: str = _setting(
         "sqlite",
