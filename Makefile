@@ -22,6 +22,7 @@ $(RUNS): pyproject.toml | $(BIN)/python
 
 $(TESTS): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	$(BIN)/python -m compileall -q $(PACKAGE)
 	@touch $@ $(RUNS)
 
 run: $(RUNS)    ## start a durable single node on 127.0.0.1:2379
