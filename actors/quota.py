@@ -17,6 +17,7 @@ from .proposer import Proposer
 __all__ = ["QuotaGuard"]
 
 log = Log("triode.quota")
+TXN_COST_PER_BYTE_MAX = 64  # the smallest put takes 7 bytes of a request and costs 257
 
 
 class QuotaGuard:
@@ -41,8 +42,14 @@ class QuotaGuard:
         if not self._quota.available(put_cost(request)):
             self._refuse()
 
-    def check_txn(self, request: TxnRequest) -> None:
-        """Raise NoSpace if the dearer branch does not fit."""
+    def check_txn(self, request: TxnRequest, message_bytes: int) -> None:
+        """Raise NoSpace if the dearer branch does not fit.
+
+        `message_bytes` is the size of the encoded request: mostly there is room for far more than it can
+        cost, and its operations need not be looked at.
+        """
+        if self._quota.available(message_bytes * TXN_COST_PER_BYTE_MAX):
+            return
         if not self._quota.available(txn_cost(request)):
             self._refuse()
 

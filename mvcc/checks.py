@@ -63,9 +63,9 @@ def check_txn(request: TxnRequest, ops_max: int = TXN_OPS_MAX) -> None:
 
     `ops_max` bounds the longest of the three lists; nested txns share what is left of it.
     """
-    then, otherwise = _check_shape(request, ops_max, TXN_DEPTH_MAX)
-    _check_overlap(then)
-    _check_overlap(otherwise)
+    for branch in _check_shape(request, ops_max, TXN_DEPTH_MAX):
+        if branch.nested or (branch.puts and (branch.deletes or len(branch.puts) > 1)):
+            _check_overlap(branch)
 
 
 class _Branch:

@@ -66,7 +66,11 @@ def is_read_only(request: TxnRequest) -> bool:
 
     A nested txn counts as a write whatever is in it.
     """
-    return all(op.WhichOneof("request") == RANGE for op in _both(request))
+    for ops in (request.success, request.failure):  # plain loops: each txn comes through here
+        for op in ops:
+            if op.WhichOneof("request") != RANGE:
+                return False
+    return True
 
 
 def is_serializable(request: TxnRequest) -> bool:

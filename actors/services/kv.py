@@ -68,7 +68,7 @@ class KVService:
     def txn(self, message: bytes, call: Call) -> None:
         """Txn: one that only reads is a read, unless it holds a nested txn."""
         request = TxnRequest.FromString(message)
-        self._quota.check_txn(request)
+        self._quota.check_txn(request, len(message))
         check_txn(request, self._ops_max)
         if not is_read_only(request):
             self._propose(call, proposals.TXN, request, message)
