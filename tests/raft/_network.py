@@ -191,3 +191,11 @@ class Network:
 def kinds(messages: Iterable[Message]) -> list[tuple[MessageType, int]]:
     """(type, receiver) of messages."""
     return [(m.type, m.to) for m in messages]
+
+
+def led(*voters: int, **config: Any) -> Network:
+    """A cluster that node 1 leads."""
+    net = Network(*voters, **config)
+    net.elect(1)
+    assert net.leaders() == [1]
+    return net

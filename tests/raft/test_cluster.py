@@ -8,22 +8,13 @@ from typing import Any
 import pytest
 
 from triode.raft import (
-    ConfChange,
-    ConfChangeRefused,
-    ConfChangeSingle,
-    ConfChangeTransition,
     ConfChangeType,
-    ConfChangeV2,
-    ConfState,
     Entry,
-    EntryType,
     Message,
     MessageType,
     ProposalDropped,
     ReadOnlyOption,
     ReadState,
-    Snapshot,
-    SnapshotMetadata,
     StateType,
     StepLocalMessage,
     StepPeerNotFound,
@@ -36,14 +27,6 @@ ADD, REMOVE = ConfChangeType.ADD_NODE, ConfChangeType.REMOVE_NODE
 LEARN = ConfChangeType.ADD_LEARNER_NODE
 
 
-def led(network: ModuleType, *voters: int, **config: Any) -> Any:
-    """A cluster that node 1 leads."""
-    net = network.Network(*voters, **config)
-    net.elect(1)
-    assert net.leaders() == [1]
-    return net
-
-
 def progress(net: Any, node: int) -> Any:
     return net[1].raft.tracker.progress[node]
 
@@ -52,7 +35,7 @@ def progress(net: Any, node: int) -> Any:
 
 
 def test_a_node_that_was_cut_off_does_not_disturb_when_it_returns(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, **CAREFUL)
+    net = network.led(1, 2, 3, **CAREFUL)
     net.isolate(3)
     net.tick(100, only=3)
     assert net[3].raft.term == 1
@@ -63,7 +46,7 @@ def test_a_node_that_was_cut_off_does_not_disturb_when_it_returns(network: Modul
 
 
 def test_without_pre_vote_it_does_disturb(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.isolate(3)
     net.tick(50, only=3)
     net.heal()
@@ -72,14 +55,14 @@ def test_without_pre_vote_it_does_disturb(network: ModuleType) -> None:
 
 
 def test_a_pre_vote_is_refused_while_a_leader_is_heard_of(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, **CAREFUL)
+    net = network.led(1, 2, 3, **CAREFUL)
     net.elect(2)
     assert net.leaders() == [1]
     assert net[1].raft.term == 1
 
 
 def test_a_leader_without_quorum_steps_down(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, **CAREFUL)
+    net = network.led(1, 2, 3, **CAREFUL)
     net.isolate(1)
     net.tick(21, only=1)
     assert net[1].raft.state is not LEADER
@@ -88,14 +71,14 @@ def test_a_leader_without_quorum_steps_down(network: ModuleType) -> None:
 
 
 def test_learners_do_not_keep_a_leader_in_office(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, learners=[4], **CAREFUL)
+    net = network.led(1, 2, 3, learners=[4], **CAREFUL)
     net.cuts = {(1, 2), (2, 1), (1, 3), (3, 1)}
     net.tick(21, only=1)
     assert net[1].raft.state is not LEADER
 
 
 def test_a_stale_leader_learns_of_the_newer_term_from_its_heartbeats(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, **CAREFUL)
+    net = network.led(1, 2, 3, **CAREFUL)
     net.isolate(1)
     net.tick(30)
     (new,) = set(net.leaders()) - {1}
@@ -109,7 +92,7 @@ def test_a_stale_leader_learns_of_the_newer_term_from_its_heartbeats(network: Mo
 
 
 def test_a_read_waits_for_a_quorum(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.isolate(1)
     net[1].node.read_index(b"r")
     net.run()
@@ -120,7 +103,7 @@ def test_a_read_waits_for_a_quorum(network: ModuleType) -> None:
 
 
 def test_one_answer_of_five_is_no_quorum(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, 4, 5)
+    net = network.led(1, 2, 3, 4, 5)
     for node in (3, 4, 5):
         net.cuts |= {(1, node), (node, 1)}
     net[1].node.read_index(b"r")
@@ -132,7 +115,7 @@ def test_one_answer_of_five_is_no_quorum(network: ModuleType) -> None:
 
 
 def test_a_deposed_leader_confirms_no_read(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.isolate(1)
     net.elect(2)
     net.propose(2, b"newer")
@@ -146,7 +129,7 @@ def test_a_deposed_leader_confirms_no_read(network: ModuleType) -> None:
 
 
 def test_followers_pass_reads_on_and_get_the_index(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.propose(1, b"x")
     net[3].node.read_index(b"r")
     net.run()
@@ -154,7 +137,7 @@ def test_followers_pass_reads_on_and_get_the_index(network: ModuleType) -> None:
 
 
 def test_reads_share_a_round(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     for number in range(5):
         net[1].node.read_index(b"%d" % number)
     net.collect()
@@ -177,7 +160,7 @@ def test_a_read_waits_until_the_leader_has_committed_in_its_term(network: Module
 
 
 def test_a_lease_answers_reads_at_once(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, check_quorum=True, read_only_option=ReadOnlyOption.LEASE_BASED)
+    net = network.led(1, 2, 3, check_quorum=True, read_only_option=ReadOnlyOption.LEASE_BASED)
     net.isolate(1)
     net[1].node.read_index(b"r")
     assert net[1].node.ready().read_states == [ReadState(1, b"r")]
@@ -187,21 +170,21 @@ def test_a_lease_answers_reads_at_once(network: ModuleType) -> None:
 
 
 def test_leadership_goes_to_a_node_that_is_up_to_date(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, **CAREFUL)
+    net = network.led(1, 2, 3, **CAREFUL)
     net[1].node.transfer_leader(3)
     net.run()
     assert net.leaders() == [3]
 
 
 def test_a_follower_passes_the_request_on(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, **CAREFUL)
+    net = network.led(1, 2, 3, **CAREFUL)
     net[2].node.transfer_leader(3)
     net.run()
     assert net.leaders() == [3]
 
 
 def test_a_lagging_node_is_brought_up_to_date_first(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.isolate(3)
     net.propose(1, b"x")
     net.heal()
@@ -215,7 +198,7 @@ def test_a_lagging_node_is_brought_up_to_date_first(network: ModuleType) -> None
 def test_proposals_are_dropped_during_a_transfer_which_is_given_up_in_time(
     network: ModuleType,
 ) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.isolate(3)
     net[1].node.transfer_leader(3)
     net.run()
@@ -230,7 +213,7 @@ def test_proposals_are_dropped_during_a_transfer_which_is_given_up_in_time(
 def test_leadership_is_not_given_to_itself_a_learner_or_a_stranger(
     network: ModuleType, target: int
 ) -> None:
-    net = led(network, 1, 2, 3, learners=[4])
+    net = network.led(1, 2, 3, learners=[4])
     net[1].node.transfer_leader(target)
     net.run()
     assert net.leaders() == [1]
@@ -242,20 +225,20 @@ def test_leadership_is_not_given_to_itself_a_learner_or_a_stranger(
 
 
 def test_followers_pass_proposals_on(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     assert net[2].node.propose_batch([b"a", b"b"]) == (0, 0)
     net.run()
     assert net[3].data == [b"a", b"b"]
 
 
 def test_forwarding_can_be_disabled(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, disable_proposal_forwarding=True)
+    net = network.led(1, 2, 3, disable_proposal_forwarding=True)
     with pytest.raises(ProposalDropped):
         net[2].node.propose(b"x")
 
 
 def test_uncommitted_payload_is_bounded_but_one_proposal_always_fits(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, uncommitted_bytes_max=10)
+    net = network.led(1, 2, 3, uncommitted_bytes_max=10)
     node = net[1].node
     node.propose(b"x" * 100)
     with pytest.raises(ProposalDropped):
@@ -276,7 +259,7 @@ def sent_to(net: Any, node: int) -> list[Message]:
 
 
 def test_a_probe_waits_for_its_answer(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net[1].node.report_unreachable(2)
     assert progress(net, 2).state is ProgressState.PROBE
     for _ in range(3):
@@ -288,7 +271,7 @@ def test_a_probe_waits_for_its_answer(network: ModuleType) -> None:
 
 
 def test_the_window_is_bounded_by_messages(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, inflight_messages_max=2, message_bytes_max=0)
+    net = network.led(1, 2, 3, inflight_messages_max=2, message_bytes_max=0)
     for _ in range(5):
         net[1].node.propose(b"x")
     assert len(sent_to(net, 2)) == 2
@@ -297,7 +280,7 @@ def test_the_window_is_bounded_by_messages(network: ModuleType) -> None:
 
 
 def test_the_window_is_bounded_by_bytes(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, inflight_bytes_max=100, message_bytes_max=50)
+    net = network.led(1, 2, 3, inflight_bytes_max=100, message_bytes_max=50)
     for _ in range(5):
         net[1].node.propose(b"x" * 40)
     assert len(sent_to(net, 2)) == 3  # the third passes the bound, and is the last
@@ -306,7 +289,7 @@ def test_the_window_is_bounded_by_bytes(network: ModuleType) -> None:
 
 
 def test_a_full_window_whose_messages_are_lost_recovers_by_heartbeats(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, inflight_messages_max=2, message_bytes_max=0)
+    net = network.led(1, 2, 3, inflight_messages_max=2, message_bytes_max=0)
     net.isolate(2)
     net.propose(1, *[b"x"] * 5)
     net.heal()
@@ -315,7 +298,7 @@ def test_a_full_window_whose_messages_are_lost_recovers_by_heartbeats(network: M
 
 
 def test_messages_are_bounded_in_size(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, message_bytes_max=250)
+    net = network.led(1, 2, 3, message_bytes_max=250)
     net.isolate(2)
     net.propose(1, *[b"x" * 100] * 10)
     net.heal()
@@ -337,7 +320,7 @@ def test_messages_are_bounded_in_size(network: ModuleType) -> None:
 
 def behind(network: ModuleType, **config: Any) -> Any:
     """Node 3 lacks entries that the leader has no more."""
-    net = led(network, 1, 2, 3, **config)
+    net = network.led(1, 2, 3, **config)
     net.isolate(3)
     net.propose(1, *[b"x"] * 10)
     net[1].snapshot()
@@ -374,7 +357,7 @@ def test_a_failed_snapshot_is_sent_again(network: ModuleType) -> None:
 
 
 def test_no_snapshot_goes_to_a_node_that_is_not_heard_of(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.isolate(3)
     net.propose(1, b"x")
     net.elect(1)
@@ -399,7 +382,7 @@ def test_a_node_does_not_campaign_before_its_snapshot_is_applied(network: Module
 
 
 def test_a_snapshot_of_what_is_there_only_moves_the_commit_index(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     net.propose(1, b"x")
     net[1].snapshot()
     peer = network.Network(1, 2, 3)[2]
@@ -414,212 +397,24 @@ def test_a_snapshot_of_what_is_there_only_moves_the_commit_index(network: Module
     assert peer.storage.first_index() == 1
 
 
-# --- Membership ---------------------------------------------------------------------------------------
-
-
-def test_a_node_is_added_and_catches_up(network: ModuleType) -> None:
-    net = led(network, 1)
-    net.propose(1, b"before")
-    net.add(2)
-    net.change(1, ADD, 2)
-    net.tick(3, only=1)
-    assert net[2].data == [b"before"]
-    assert net[1].conf_state == net[2].conf_state == ConfState(voters=(1, 2))
-
-
-def test_one_change_at_a_time(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
-    net[1].node.propose_conf_change(ConfChange(REMOVE, 3))
-    net[1].node.propose_conf_change(ConfChange(REMOVE, 2))
-    net.run()
-    assert net[1].conf_state.voters == (1, 2)
-    assert [e.type for e in net[1].applied] == [
-        EntryType.NORMAL,
-        EntryType.CONF_CHANGE,
-        EntryType.NORMAL,
-    ]
-
-
-def test_a_learner_gets_entries_but_has_no_vote(network: ModuleType) -> None:
-    net = led(network, 1, 2, learners=[3])
-    net.isolate(2)
-    net.propose(1, b"x")
-    assert net[1].data == []  # the learner's copy does not count
-    net.heal()
-    net.tick(3, only=1)
-    assert net[3].data == [b"x"]
-    net.tick(60, only=3)
-    assert net[3].raft.state is FOLLOWER
-    net.change(1, ADD, 3)
-    assert net[1].conf_state == ConfState(voters=(1, 2, 3))
-
-
-def test_removing_a_node_can_commit_what_waited_for_it(network: ModuleType) -> None:
-    net = led(network, 1, 2)
-    net[1].node.propose_conf_change(ConfChange(REMOVE, 2))
-    net.run()
-    assert net[1].conf_state.voters == (1,)
-    net.isolate(2)
-    net.propose(1, b"alone")
-    assert net[1].data == [b"alone"]
-
-
-@pytest.mark.parametrize("step_down", [True, False])
-def test_a_leader_that_removes_itself(network: ModuleType, step_down: bool) -> None:
-    net = led(network, 1, 2, 3, step_down_on_removal=step_down)
-    net.change(1, REMOVE, 1)
-    assert (net[1].raft.state is LEADER) is not step_down
-    with pytest.raises(ProposalDropped):
-        net[1].node.propose(b"x")
-    net.elect(2)
-    net.propose(2, b"y")
-    assert net[3].data == [b"y"]
-
-
-def test_a_transfer_to_a_node_that_is_removed_is_given_up(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
-    net[1].node.propose_conf_change(ConfChange(REMOVE, 3))
-    net.isolate(3)
-    net[1].node.transfer_leader(3)
-    net.run()
-    net.propose(1, b"x")
-    assert net[2].data == [b"x"]
-
-
-V2 = tuple[ConfChangeSingle, ...]
-REPLACE: V2 = (ConfChangeSingle(ADD, 4), ConfChangeSingle(REMOVE, 3))
-
-
-def test_two_members_are_exchanged_through_a_joint_configuration(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
-    net.add(4)
-    net[1].node.propose_conf_change(ConfChangeV2(changes=REPLACE))
-    net.run()
-    joint = ConfState((1, 2, 4), voters_outgoing=(1, 2, 3), auto_leave=True)
-    assert net[1].memberships == [joint, ConfState((1, 2, 4))]
-    net.tick(2, only=1)
-    assert net[4].conf_state == ConfState(voters=(1, 2, 4))
-
-
-def test_an_explicit_joint_configuration_stays_until_it_is_left(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
-    net.add(4)
-    explicit = ConfChangeTransition.JOINT_EXPLICIT
-    net[1].node.propose_conf_change(ConfChangeV2(explicit, REPLACE))
-    net.run()
-    joint = ConfState(voters=(1, 2, 4), voters_outgoing=(1, 2, 3))
-    assert net[1].conf_state == joint
-    net[1].node.propose_conf_change(ConfChange(REMOVE, 2))  # not before it is left
-    net.run()
-    assert net[1].conf_state == joint
-    net[1].node.propose_conf_change(ConfChangeV2())
-    net.run()
-    assert net[1].conf_state == ConfState(voters=(1, 2, 4))
-
-
-def test_a_joint_configuration_commits_with_both_majorities_only(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
-    for node in (4, 5):
-        net.add(node)
-    changes = (ConfChangeSingle(ADD, 4), ConfChangeSingle(ADD, 5), ConfChangeSingle(REMOVE, 2))
-    explicit = ConfChangeTransition.JOINT_EXPLICIT
-    net[1].node.propose_conf_change(ConfChangeV2(explicit, (*changes, ConfChangeSingle(REMOVE, 3))))
-    net.run()
-    net.tick(3, only=1)
-    net.isolate(2)
-    for other in (1, 4, 5):
-        net.cuts |= {(3, other), (other, 3)}
-    net.propose(1, b"x")  # incoming 1, 4, 5 have it; of outgoing 1, 2, 3 only one
-    assert net[1].data == []
-    net.heal()
-    net.tick(3, only=1)
-    assert net[1].data == [b"x"]
-
-
-def test_a_demoted_voter_waits_for_the_end_of_the_joint_configuration(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
-    net.add(4)
-    changes = (ConfChangeSingle(ADD, 4), ConfChangeSingle(LEARN, 3))
-    explicit = ConfChangeTransition.JOINT_EXPLICIT
-    net[1].node.propose_conf_change(ConfChangeV2(explicit, changes))
-    net.run()
-    assert net[1].conf_state == ConfState((1, 2, 4), (), (1, 2, 3), (3,))
-    net[1].node.propose_conf_change(ConfChangeV2())
-    net.run()
-    assert net[1].conf_state == ConfState((1, 2, 4), (3,))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        ConfChange(REMOVE, 1),
-        ConfChangeV2(),
-        ConfChangeV2(changes=(ConfChangeSingle(REMOVE, 1), ConfChangeSingle(LEARN, 2))),
-    ],
-    ids=["removes all", "leaves what is not joint", "removes all jointly"],
-)
-def test_an_impossible_change_is_refused_and_changes_nothing(
-    network: ModuleType, change: ConfChange | ConfChangeV2
-) -> None:
-    net = led(network, 1)
-    before = net[1].node.status()
-    with pytest.raises(ConfChangeRefused):
-        net[1].node.apply_conf_change(change)
-    after = net[1].node.status()
-    assert after.config == before.config
-    assert list(after.progress) == list(before.progress)
-
-
-def test_a_late_change_does_not_undo_the_membership_of_a_snapshot(network: ModuleType) -> None:
-    """With asynchronous writes the applier may be behind a snapshot that has just come."""
-    node = network.Network(1, 2, 3, async_storage_writes=True)[2].node
-    snapshot = Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 4)), 9, 1))
-    node.step(Message(MessageType.SNAP, to=2, from_=1, term=1, snapshot=snapshot))
-    assert node.apply_conf_change(ConfChange(ADD, 3)).voters == (1, 2, 4)
-    assert node.status().config.voters.ids == {1, 2, 4}
-
-
-def test_a_node_does_not_campaign_over_a_committed_change_that_it_has_not_applied(
-    network: ModuleType,
-) -> None:
-    net = led(network, 1, 2, 3)
-    net.lose = lambda m: m.type == MessageType.APP and m.to == 2 and m.commit > 1
-    net.change(1, REMOVE, 3)
-    net.heal()
-    follower = net[2]
-    follower.raft.log.commit_to(2)
-    follower.node.campaign()
-    assert follower.raft.state is FOLLOWER
-
-
-def test_forgetting_the_leader_lets_a_node_vote_at_once(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3, **CAREFUL)
-    net.isolate(1)
-    net.elect(2)
-    assert net.leaders() == [1]
-    net[3].node.forget_leader()
-    net.elect(2)
-    assert set(net.leaders()) == {1, 2}
-
-
 # --- The edge -----------------------------------------------------------------------------------------
 
 
 def test_local_messages_do_not_come_from_peers(network: ModuleType) -> None:
-    node = led(network, 1, 2, 3)[1].node
+    node = network.led(1, 2, 3)[1].node
     for kind in (MessageType.HUP, MessageType.STORAGE_APPEND_RESP, MessageType.UNREACHABLE):
         with pytest.raises(StepLocalMessage):
             node.step(Message(kind, to=1, from_=2))
 
 
 def test_answers_of_strangers_are_refused(network: ModuleType) -> None:
-    node = led(network, 1, 2, 3)[1].node
+    node = network.led(1, 2, 3)[1].node
     with pytest.raises(StepPeerNotFound):
         node.step(Message(MessageType.APP_RESP, to=1, from_=9, term=1))
 
 
 def test_status_is_a_copy(network: ModuleType) -> None:
-    net = led(network, 1, 2, 3)
+    net = network.led(1, 2, 3)
     status = net[1].node.status()
     assert (status.soft_state.lead, status.applied) == (1, 1)
     status.progress[2].match = 0
