@@ -73,7 +73,8 @@ def test_out_of_quota_and_back(backend: str, launch_triode: Launch, launch_etcd:
         if done.returncode:
             break
     assert done.stderr.endswith("Error: etcdserver: mvcc: database space exceeded\n")
-    assert 5 <= number <= 9
+    # bbolt's file grows in steps that depend on when it commits, so etcd may be full a little sooner
+    assert (3 if backend == "etcd" else 5) <= number <= 9
     wait_for(
         "alarm:NOSPACE", say=lambda: server.ctl("alarm", "list").stdout.partition(" ")[2].strip()
     )
