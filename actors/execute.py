@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any
 
 from ..errors import Corrupt, EtcdError, NoSpace, UnknownMethod
+from ..mvcc.alarm import CORRUPT, NOSPACE, Alarm, Alarms
 from ..mvcc.alarm import NAMES as ALARM_NAMES
-from ..mvcc.alarm import Alarm, Alarms
 from ..mvcc.lease import Lessor
 from ..mvcc.store import Store
 from ..protowire import bytes_field, int_field
@@ -29,8 +29,6 @@ from .world import Clock
 
 __all__ = ["Executor"]
 
-NOSPACE = 1
-CORRUPT = 2
 ALARM_GET, ALARM_ACTIVATE, ALARM_DEACTIVATE = 0, 1, 2
 
 log = Log("triode.applier")

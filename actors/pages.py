@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from ..mvcc.alarm import CORRUPT
 from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..rpc import pages
 from ..rpc.http_reply import HttpReply, method_not_allowed
@@ -23,7 +24,6 @@ __all__ = ["Pages"]
 READ_SECONDS_MAX = 5.0
 
 log = Log("triode.health")
-CORRUPT = 2
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 

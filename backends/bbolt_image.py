@@ -35,23 +35,9 @@ from .bbolt_format import (
     VERSION,
     fnv1a,
 )
-from .contract import Row, View
+from .contract import ETCD_BUCKETS, Row, View
 
 __all__ = ["ETCD_BUCKETS", "SHA256_BYTES", "image", "snapshot_file"]
-
-ETCD_BUCKETS = (
-    "alarm",
-    "auth",
-    "authRoles",
-    "authUsers",
-    "cluster",
-    "key",
-    "lease",
-    "members",
-    "members_removed",
-    "meta",
-)
-"""The buckets without which etcd does not start."""
 
 SHA256_BYTES = 32
 CHUNK_BYTES = 64 << 10

@@ -32,7 +32,21 @@ from typing import ClassVar, Self
 
 import attrs
 
-__all__ = ["Batch", "Engine", "EngineOptions", "Reader", "Row", "View"]
+__all__ = ["ETCD_BUCKETS", "Batch", "Engine", "EngineOptions", "Reader", "Row", "View"]
+
+ETCD_BUCKETS = (
+    "alarm",
+    "auth",
+    "authRoles",
+    "authUsers",
+    "cluster",
+    "key",
+    "lease",
+    "members",
+    "members_removed",
+    "meta",
+)
+"""The buckets of etcd: it does not start without them, and hashes them even when they are empty."""
 
 Row = tuple[bytes, bytes]
 

@@ -22,26 +22,14 @@ from typing import NamedTuple
 
 import google_crc32c
 
-from ..backends.contract import Row, View
+from ..backends.contract import ETCD_BUCKETS, Row, View
 from .index import Index
 from .revision import MAIN_SHIFT, TOMBSTONE, bound_after, packed_from_disk
 
-__all__ = ["BUCKETS", "HashKV", "KeyHash", "RowHash", "hash_all", "hash_kv", "kept_below"]
+__all__ = ["HashKV", "KeyHash", "RowHash", "hash_all", "hash_kv", "kept_below"]
 
 ROWS_PER_SLICE = 1000
 _IGNORED = frozenset({b"consistent_index", b"term", b"storageVersion"})
-BUCKETS = (
-    "alarm",
-    "auth",
-    "authRoles",
-    "authUsers",
-    "cluster",
-    "key",
-    "lease",
-    "members",
-    "members_removed",
-    "meta",
-)
 
 
 class HashKV(NamedTuple):
@@ -163,7 +151,7 @@ def hash_kv(
 def hash_all(view: View) -> int:
     """Hash(): CRC-32C over every bucket's name, keys and values."""
     crc = 0
-    for bucket in sorted({*BUCKETS, *view.buckets()}):
+    for bucket in sorted({*ETCD_BUCKETS, *view.buckets()}):
         crc = google_crc32c.extend(crc, bucket.encode())
         for key, value in view.scan(bucket):
             if bucket != "meta" or key not in _IGNORED:
