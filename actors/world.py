@@ -1,4 +1,4 @@
-"""What an actor may know of the world outside: clock, chance, disk and network, as one record.
+"""What an actor may know of the world outside: clock, chance, disk, network and threads, as one record.
 
 Everything that makes two runs of a program differ comes to the actors through a `World`: the real
 one, or a simulated one. Waiting is Trio's (`trio.sleep`, cancel scopes), whose clock is
@@ -8,17 +8,24 @@ exchangeable already; `Clock.now` reads the same one.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 import trio
 
+from ..backends.contract import Engine, EngineOptions
+
 if TYPE_CHECKING:
+    from ..config import Config
     from ..raft.disk import Disk
+    from .peers.contract import PeerOwner, Peers
 
 __all__ = ["Clock", "Network", "RealClock", "TcpNetwork", "World"]
+
+T = TypeVar("T")
 
 
 class Network(Protocol):
@@ -65,14 +72,48 @@ class RealClock:
         return time.time()
 
 
+class OpenEngine(Protocol):
+    """Opens a storage engine by its name, as `backends.registry.open_engine` does."""
+
+    def __call__(self, name: str, path: Path | None, options: EngineOptions) -> Engine: ...
+
+
+class MakePeers(Protocol):
+    """Makes the links of a node: an actor that is started before raft, and the `Peers` that it is."""
+
+    def __call__(self, owner: PeerOwner, config: Config, world: World) -> Peers: ...
+
+
+def _open_engine(name: str, path: Path | None, options: EngineOptions) -> Engine:
+    from ..backends.registry import open_engine
+
+    return open_engine(name, path, options)
+
+
+def _in_thread(work: Callable[[], T]) -> Awaitable[T]:
+    return trio.to_thread.run_sync(work)
+
+
+def _http_peers(owner: PeerOwner, config: Config, world: World) -> Peers:
+    from .peers.links import HttpPeers
+
+    return HttpPeers(owner, config, world)
+
+
 @attrs.frozen
 class World:
-    """The sources of time, chance and bytes."""
+    """The sources of time, chance and bytes.
+
+    `in_thread` runs slow work beside the loop; a simulation, which may have no threads, runs it at once.
+    """
 
     clock: Clock
     random: Random
     disk: Disk
     network: Network
+    open_engine: OpenEngine = _open_engine
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = _in_thread
+    peers: MakePeers = _http_peers
 
     @classmethod
     def real(cls, *, seed: int | None = None) -> World:
