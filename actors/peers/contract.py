@@ -26,14 +26,17 @@ __all__ = [
 
 
 class OutgoingSnapshot(Protocol):
-    """The whole state of the sender, frozen, as a bbolt image: `size` bytes in all.
+    """The whole state of the sender, frozen, as a bbolt image.
 
     The log may go on, and be cut, while it is sent. `close` it in any case.
     """
 
     snapshot: Snapshot
     """Its place in the log and the membership there; goes into the message instead of raft's own."""
-    size: int
+
+    async def size(self) -> int:
+        """The bytes of the image; to be awaited once, before `chunks`. It may take a pass over the data."""
+        ...
 
     def chunks(self) -> Iterator[bytes]:
         """The image in pieces of at most some 64 KiB; computed as they are asked for."""
