@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from . import features
 from .errors import ConfigError
 
-__all__ = ["Bytes", "Config", "Milliseconds", "Seconds", "Urls"]
+__all__ = ["Bytes", "Config", "Milliseconds", "Seconds", "Urls", "parse_initial_cluster"]
 
 Seconds = Annotated[float, "duration"]
 """A duration, written with a unit: "100ms", "10m"."""
@@ -91,14 +92,18 @@ class Config:
     election_timeout: Milliseconds = _setting(
         1.0, MEMBER, "Time for an election to time out, in milliseconds."
     )
-    listen_peer_urls: Urls = _setting(
-        (PEER_URL,), MEMBER, "URLs to listen on for peer traffic (a single node opens none)."
-    )
+    listen_peer_urls: Urls = _setting((PEER_URL,), MEMBER, "URLs to listen on for peer traffic.")
     listen_client_urls: Urls = _setting(
         (CLIENT_URL,), MEMBER, "URLs to listen on for client traffic, gRPC and HTTP."
     )
     listen_client_http_urls: Urls = _setting(
         (), MEMBER, "URLs to listen on for HTTP only; the client URLs then speak gRPC only."
+    )
+    raft_read_timeout: Seconds = _setting(
+        5.0, MEMBER, "Longest silence of a connection to a peer, at least 5s."
+    )
+    raft_write_timeout: Seconds = _setting(
+        5.0, MEMBER, "Longest time that a write to a peer may take, at least 5s."
     )
     max_wals: int = _setting(5, MEMBER, "Log files to keep; 0 keeps all.")
     quota_backend_bytes: Bytes = _setting(
@@ -136,13 +141,25 @@ class Config:
         (PEER_URL,), CLUSTERING, "This member's peer URLs to advertise to the rest of the cluster."
     )
     initial_cluster: str = _setting(
-        "", CLUSTERING, "Initial cluster configuration for bootstrapping: NAME=URL, ..."
+        "",
+        CLUSTERING,
+        "Initial members for bootstrapping: NAME=URL, ...; by default this one alone.",
     )
     initial_cluster_state: str = _setting(
-        "new", CLUSTERING, "Initial cluster state.", "new", "existing"
+        "new",
+        CLUSTERING,
+        "Begin a new cluster, or join an existing one; a restart ignores it.",
+        "new",
+        "existing",
     )
     initial_cluster_token: str = _setting(
         "etcd-cluster", CLUSTERING, "Initial cluster token for the cluster during bootstrap."
+    )
+    discovery_srv: str = _setting(
+        "", CLUSTERING, "DNS domain whose SRV records name the initial members."
+    )
+    discovery_srv_name: str = _setting(
+        "", CLUSTERING, "Suffix to the DNS service name when bootstrapping with discovery-srv."
     )
     advertise_client_urls: Urls = _setting(
         (CLIENT_URL,), CLUSTERING, "This member's client URLs to advertise to the public."
@@ -150,15 +167,15 @@ class Config:
     strict_reconfig_check: bool = _setting(
         True,
         CLUSTERING,
-        "Reject reconfiguration that would cause quorum loss; a single member has none.",
+        "Reject reconfiguration that would cause quorum loss.",
     )
     pre_vote: bool = _setting(
         True,
         CLUSTERING,
-        "Ask before an election whether it can be won; a single member always can.",
+        "Ask before an election whether it can be won.",
     )
     initial_election_tick_advance: bool = _setting(
-        True, CLUSTERING, "Elect faster at start; a single member does not wait at all."
+        True, CLUSTERING, "Wait for the first election at start for a shorter time."
     )
     auto_compaction_mode: str = _setting(
         "periodic", CLUSTERING, "Interpret auto-compaction-retention as.", "periodic", "revision"
@@ -211,11 +228,28 @@ class Config:
     bootstrap_defrag_threshold_megabytes: int = _setting(
         0, FEATURES, "Defragment at start if that frees so many megabytes; 0 disables."
     )
-    max_learners: int = _setting(1, FEATURES, "Most learner members; a single member has none.")
+    max_learners: int = _setting(1, FEATURES, "Most learner members of the cluster.")
+    corrupt_check_time: Seconds = _setting(
+        0.0, FEATURES, "Interval at which the leader compares all members' hashes; 0 disables."
+    )
+    compact_hash_check_time: Seconds = _setting(
+        60.0,
+        FEATURES,
+        "Interval at which the leader compares hashes of compactions, with CompactHashCheck.",
+    )
+    downgrade_check_time: Seconds = _setting(
+        5.0, FEATURES, "Interval at which the leader looks whether a downgrade is done; 0 disables."
+    )
+    feature_gates: str = _setting(
+        "", FEATURES, "Feature gates: NAME=true|false, ...; CompactHashCheck, InitialCorruptCheck."
+    )
     snapshot_catchup_entries: int = _setting(
         5_000, FEATURES, "Entries kept after a snapshot for a slow follower to catch up."
     )
 
+    force_new_cluster: bool = _setting(
+        False, UNSAFE, "Start as the only member of a new cluster with the data that is here."
+    )
     unsafe_no_fsync: bool = _setting(
         False, UNSAFE, "Do not wait for the disk: a loss of power may lose acknowledged writes."
     )
@@ -257,11 +291,16 @@ def _check_limits(config: Config) -> None:
         "max_concurrent_streams",
         "compaction_batch_limit",
         "snapshot_catchup_entries",
+        "compact_hash_check_time",
+        "raft_read_timeout",
+        "raft_write_timeout",
     ):
         if getattr(config, name) <= 0:
             raise ConfigError(f"{name.replace('_', '-')}: it must be positive")
     if config.max_wals < 0:
         raise ConfigError("max-wals: it must not be negative; 0 keeps all files")
+    if config.max_learners < 0:
+        raise ConfigError("max-learners: it must not be negative; 0 allows none")
     if config.watch_progress_notify_interval < PROGRESS_SECONDS_MIN:
         raise ConfigError("watch-progress-notify-interval: it must be at least 100ms")
 
@@ -304,6 +343,34 @@ def _check_url(name: str, url: str, *, listen: bool) -> None:
         raise ConfigError(f"{name}: {url!r} needs an IP address to listen on, not a host name")
 
 
+def parse_initial_cluster(text: str, name: str = "initial-cluster") -> dict[str, tuple[str, ...]]:
+    """The sorted peer URLs of each member; several URLs of a member are several pairs of its name.
+
+    `name` is the setting that the message of a ConfigError begins with.
+    """
+    urls: dict[str, list[str]] = {}
+    for pair in filter(None, text.split(",")):
+        member, equals, url = (part.strip() for part in pair.partition("="))
+        if not equals or not member or not url:
+            raise ConfigError(f"{name}: {pair!r} is not NAME=URL")
+        url = url.rstrip("/") if "//" in url else url
+        _check_url(name, url, listen=False)
+        urls.setdefault(member, []).append(url)
+    return {member: tuple(sorted(of)) for member, of in urls.items()}
+
+
+def _check_cluster(config: Config) -> None:
+    parse_initial_cluster(config.initial_cluster)
+    if config.initial_cluster and config.discovery_srv:
+        raise ConfigError(
+            "initial-cluster: multiple discovery or bootstrap flags are set."
+            ' Choose one of "initial-cluster" or "discovery-srv"'
+        )
+    if not config.initial_advertise_peer_urls:
+        raise ConfigError("initial-advertise-peer-urls: there must be at least one")
+    features.parse(config.feature_gates)
+
+
 def _is_address(host: str) -> bool:
     import ipaddress
 
@@ -320,4 +387,5 @@ _CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_limits,
     _check_choices,
     _check_urls,
+    _check_cluster,
 )

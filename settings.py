@@ -29,21 +29,15 @@ NAMES: tuple[str, ...] = tuple(field.name.replace("_", "-") for field in attrs.f
 ENVIRONMENT_PREFIX = "TRIODE_"
 _HINTS = get_type_hints(Config, include_extras=True)
 
-_CLUSTERS = "clusters of several members are not supported yet"
+_DISCOVERY = "there is no discovery service; name the members by initial-cluster or discovery-srv"
 _TLS = "TLS is not supported yet"
 _AUTH = "authentication is not supported yet"
 NOT_YET: Mapping[str, str] = {
-    "force-new-cluster": _CLUSTERS,
-    "discovery": _CLUSTERS,
-    "discovery-token": _CLUSTERS,
-    "discovery-endpoints": _CLUSTERS,
-    "discovery-srv": _CLUSTERS,
-    "discovery-srv-name": _CLUSTERS,
-    "corrupt-check-time": _CLUSTERS,
-    "compact-hash-check-time": _CLUSTERS,
-    "downgrade-check-time": _CLUSTERS,
-    "raft-read-timeout": _CLUSTERS,
-    "raft-write-timeout": _CLUSTERS,
+    "discovery": _DISCOVERY,
+    "discovery-token": _DISCOVERY,
+    "discovery-endpoints": _DISCOVERY,
+    "discovery-proxy": _DISCOVERY,
+    "discovery-fallback": _DISCOVERY,
     "cert-file": _TLS,
     "key-file": _TLS,
     "trusted-ca-file": _TLS,
@@ -71,7 +65,6 @@ NOT_YET: Mapping[str, str] = {
     "enable-pprof": "it profiles Go programs; use py-spy or perf on Triode",
     "enable-distributed-tracing": "tracing is not supported yet",
     "enable-log-rotation": "rotate with logrotate or systemd",
-    "feature-gates": "there are no feature gates yet",
 }
 """Flags of etcd that are refused, and why."""
 

@@ -33,6 +33,7 @@ GC_THRESHOLDS = (50_000, 20, 100)
 A store holds millions of objects that live long and form no cycles, and a full collection walks all of them.
 """
 GC_FREEZE_SECONDS = 2.0
+RAFT_TIMEOUT_SECONDS_MIN = 5.0  # as in etcd; an embedding program may choose less
 READY_LINE = "ready to serve client requests"
 _WITH_VALUE = {*NAMES, *NOT_YET, "config-file"}
 
@@ -86,6 +87,11 @@ def configure(given: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[C
     sources.append(flags({k: v for k, v in given.items() if k != "config-file"}))
     warnings = [f"unrecognized environment variable {name}" for name in unknown]
     config = build(*sources)
+    for field in ("raft_read_timeout", "raft_write_timeout"):
+        if getattr(config, field) < RAFT_TIMEOUT_SECONDS_MIN:
+            config = attrs.evolve(config, **{field: RAFT_TIMEOUT_SECONDS_MIN})
+            name = field.replace("_", "-")
+            warnings.append(f"{name} increased to minimum value: {RAFT_TIMEOUT_SECONDS_MIN:g}s")
     auto_compactor(config.auto_compaction_mode, config.auto_compaction_retention)  # may be refused
     return config, warnings
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
+from triode import features
 from triode.cli.daemon import configure, main, normalize
 from triode.config import Bytes, Config, Milliseconds, Seconds, Urls
 from triode.errors import ConfigError
@@ -24,6 +25,11 @@ SAMPLES: dict[Any, tuple[str, Any]] = {
     str: ("something", "something"),
     Path: ("/some/where", Path("/some/where")),
 }
+TEXTS = {
+    "auto-compaction-retention": "72h",
+    "initial-cluster": "a=http://127.0.0.1:1,b=http://127.0.0.1:2",
+    "feature-gates": "CompactHashCheck=true,AllBeta=false",
+}
 
 
 def sample(name: str) -> tuple[str, Any]:
@@ -35,8 +41,8 @@ def sample(name: str) -> tuple[str, Any]:
         return value, value
     if kind_of(name) is bool:
         return str(not field.default).lower(), not field.default
-    if name == "auto-compaction-retention":
-        return "72h", "72h"
+    if name in TEXTS:
+        return TEXTS[name], TEXTS[name]
     if name == "heartbeat-interval":
         return "50", 0.05
     return SAMPLES[kind_of(name)]
@@ -197,6 +203,25 @@ WRONG = [
     ("listen-client-urls", "https://127.0.0.1:1", "TLS is not supported yet"),
     ("listen-metrics-urls", "https://127.0.0.1:1", "listen-metrics-urls: .*TLS is not supported"),
     ("listen-client-urls", "unixs:///tmp/x", "TLS is not supported yet"),
+    ("listen-peer-urls", "https://127.0.0.1:1", "TLS is not supported yet"),
+    ("max-learners", "-1", "max-learners: it must not be negative"),
+    ("compact-hash-check-time", "0", "compact-hash-check-time: it must be positive"),
+    ("initial-advertise-peer-urls", "", "there must be at least one"),
+    ("initial-advertise-peer-urls", "http://127.0.0.1", "needs a host and a port"),
+    ("initial-cluster", "a", "initial-cluster: 'a' is not NAME=URL"),
+    ("initial-cluster", "a=", "initial-cluster: 'a=' is not NAME=URL"),
+    ("initial-cluster", "=http://127.0.0.1:1", "is not NAME=URL"),
+    ("initial-cluster", "a=127.0.0.1:2380", "must begin with http://"),
+    ("initial-cluster", "a=http://127.0.0.1", "needs a host and a port"),
+    ("initial-cluster", "a=http://127.0.0.1:1/x", "must not have a path"),
+    ("feature-gates", "X=true", "feature-gates: unrecognized feature gate: X$"),
+    ("feature-gates", "CompactHashCheck", "missing bool value for CompactHashCheck"),
+    ("feature-gates", "CompactHashCheck=on", "invalid value of CompactHashCheck=on"),
+    (
+        "feature-gates",
+        "PriorityRequest=true",
+        "cannot set feature gate PriorityRequest to true, feature is locked to false",
+    ),
 ]
 
 
@@ -206,6 +231,41 @@ def test_wrong_values(name: str, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         configure({name: text}, {})
     assert name in str(caught.value)
+
+
+def test_one_way_to_name_the_members() -> None:
+    """Which of two was meant cannot be known."""
+    with pytest.raises(ConfigError, match='Choose one of "initial-cluster" or "discovery-srv"'):
+        configure({"initial-cluster": "a=http://127.0.0.1:1", "discovery-srv": "example.com"}, {})
+
+
+def test_short_timeouts_of_peers_are_raised() -> None:
+    """As etcd does, with a warning; an embedding program may choose less."""
+    config, warnings = configure({"raft-read-timeout": "1s", "raft-write-timeout": "6s"}, {})
+    assert (config.raft_read_timeout, config.raft_write_timeout) == (5.0, 6.0)
+    assert warnings == ["raft-read-timeout increased to minimum value: 5s"]
+    assert Config(raft_read_timeout=0.5).raft_read_timeout == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [
+        ("", set()),
+        ("CompactHashCheck=true", {"CompactHashCheck"}),
+        ("CompactHashCheck=t, InitialCorruptCheck=1,", {"CompactHashCheck", "InitialCorruptCheck"}),
+        ("AllAlpha=true", {"CompactHashCheck", "InitialCorruptCheck"}),
+        ("CompactHashCheck=false,AllAlpha=true", {"InitialCorruptCheck"}),
+        ("AllAlpha=true,CompactHashCheck=false", {"InitialCorruptCheck"}),
+        ("AllAlpha=false,CompactHashCheck=true", {"CompactHashCheck"}),
+        ("AllBeta=true", set()),
+        ("FastLeaseKeepAlive=true,LeaseCheckpoint=True", set()),
+    ],
+)
+def test_feature_gates(text: str, on: set[str]) -> None:
+    """What is not named follows AllAlpha; locked gates may be set to what they are."""
+    gates = features.parse(text)
+    assert {name for name in gates if gates[name]} == on
+    assert all(features.enabled(text, name) is gates[name] for name in gates)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ FOLDERS = {
         "backends",
         "config",
         "errors",
+        "features",
         "mvcc",
         "protowire",
         "raft",
