@@ -97,9 +97,7 @@ class Node:
                 )
             ]
             self.bound = self._listening[0]
-            self.opened = open_storage(
-                config, world.disk, mine.id, cluster_id(m.id for m in members)
-            )
+            self.opened = open_storage(config, world, mine.id, cluster_id(m.id for m in members))
             stack.callback(self.opened.close)
             if self.opened.log.fresh and config.initial_cluster_state == "existing":
                 raise ConfigError(
@@ -240,6 +238,7 @@ class Node:
             self.applier,
             self.peer,
             self.wal_writer,
+            world,
             conf_state=self.opened.log.storage.initial_state()[1],
             last_index=self.opened.log.snapshot_index,
             snapshot_count=config.snapshot_count,

@@ -11,8 +11,6 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 
-import trio
-
 from ..backends.buffer import Backend
 from ..errors import DiskFull
 from ..raft.types import ConfState
@@ -23,6 +21,7 @@ from .errors import MailboxClosed, MailboxFull
 from .log import Log
 from .raft_peer import CompactLog, RaftPeer
 from .wal_writer import MarkSnapshot, WalWriter
+from .world import World
 
 __all__ = ["Snapshotter"]
 
@@ -45,6 +44,7 @@ class Snapshotter(Actor[Take]):
         applier: Applier,
         peer: RaftPeer,
         wal_writer: WalWriter,
+        world: World,
         *,
         conf_state: ConfState,
         last_index: int,
@@ -56,6 +56,7 @@ class Snapshotter(Actor[Take]):
         self._applier = applier
         self._peer = peer
         self._wal_writer = wal_writer
+        self._world = world
         self._last_index = last_index
         self._snapshot_count = snapshot_count
         self._catchup_entries = catchup_entries
@@ -106,7 +107,7 @@ class Snapshotter(Actor[Take]):
         index, term = self._applier.applied_index, self._applier.applied_term
         conf_state = self.conf_state
         self._backend.commit()
-        await trio.to_thread.run_sync(self._backend.engine.sync)
+        await self._world.in_thread(self._backend.engine.sync)
         if index <= self._last_index:
             return
         record = WalSnapshot(index=index, term=term, conf_state=conf_state)

@@ -18,8 +18,7 @@ import attrs
 
 from ..backends.buffer import Backend
 from ..backends.contract import EngineOptions
-from ..backends.lock import Lock, lock_directory, lock_file
-from ..backends.registry import engine_class, open_engine
+from ..backends.lock import Lock
 from ..config import Config
 from ..errors import CorruptData, DiskFull, StorageError
 from ..raft.disk import Disk
@@ -27,6 +26,7 @@ from ..raft.storage import MemoryStorage
 from ..raft.types import HardState, Snapshot, SnapshotMetadata
 from ..raft.wal import SEGMENT_BYTES, WAL, Metadata, WalSnapshot
 from .log import Log
+from .world import World
 
 __all__ = ["OpenedLog", "OpenedStorage", "open_storage"]
 
@@ -76,7 +76,7 @@ def data_dir_of(config: Config) -> Path:
     return config.data_dir or Path(f"{config.name}.triode")
 
 
-def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) -> OpenedStorage:
+def open_storage(config: Config, world: World, member_id: int, cluster_id: int) -> OpenedStorage:
     """Open or create the member's storage; the IDs are used for a new member only.
 
     Raises:
@@ -84,29 +84,31 @@ def open_storage(config: Config, disk: Disk, member_id: int, cluster_id: int) ->
         CorruptData: the files contradict themselves or each other.
         StorageError: the directory cannot be used.
     """
-    if not engine_class(config.backend).durable:
-        return _volatile(config, member_id, cluster_id)
+    if not world.engine_class(config.backend).durable:
+        return _volatile(config, world, member_id, cluster_id)
     data_dir = data_dir_of(config)
     snap_dir = data_dir / "member" / "snap"
     wal_dir = config.wal_dir or data_dir / "member" / "wal"
     with ExitStack() as undo:
-        locks = _lock(data_dir, snap_dir, config.wal_dir, undo)
-        _refuse_etcds(snap_dir)
-        backend = _open_backend(config, snap_dir / f"db.{config.backend}")
+        locks = _lock(world, data_dir, snap_dir, config.wal_dir, undo)
+        _refuse_etcds(world.disk, snap_dir)
+        backend = _open_backend(config, world, snap_dir / f"db.{config.backend}")
         undo.callback(_abandon, backend)
         _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
-        opened_log = _open_log(disk, wal_dir, member_id, cluster_id, backend)
+        opened_log = _open_log(world.disk, wal_dir, member_id, cluster_id, backend)
         undo.pop_all()
     return OpenedStorage(data_dir, backend, opened_log, locks)
 
 
-def _lock(data_dir: Path, snap_dir: Path, wal_dir: Path | None, undo: ExitStack) -> list[Lock]:
+def _lock(
+    world: World, data_dir: Path, snap_dir: Path, wal_dir: Path | None, undo: ExitStack
+) -> list[Lock]:
     """Make sure that nobody else uses the directories; a log elsewhere has a lock of its own."""
-    _make_directories(snap_dir)
-    locks = [undo.enter_context(lock_directory(data_dir))]
+    world.disk.make_dir(snap_dir)
+    locks = [undo.enter_context(world.locks.directory(data_dir))]
     if wal_dir is not None:
-        _make_directories(wal_dir.parent)
-        locks.append(undo.enter_context(lock_file(wal_dir)))
+        world.disk.make_dir(wal_dir.parent)
+        locks.append(undo.enter_context(world.locks.file(wal_dir)))
     return locks
 
 
@@ -114,16 +116,6 @@ def _abandon(backend: Backend) -> None:
     """Close it after a failure, which is to be told rather than one that this may cause."""
     with suppress(StorageError):
         backend.engine.close()
-
-
-def _make_directories(path: Path) -> None:
-    """Make `path` and what is missing above it, each for its owner alone."""
-    try:
-        for each in (*reversed(path.parents), path):
-            if not each.exists():
-                each.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make {error.filename}: {error.strerror}") from error
 
 
 def _defragment(backend: Backend, threshold_megabytes: int) -> None:
@@ -140,19 +132,19 @@ def _defragment(backend: Backend, threshold_megabytes: int) -> None:
     log.info("defragmented at start", before_bytes=before, after_bytes=backend.size())
 
 
-def _volatile(config: Config, member_id: int, cluster_id: int) -> OpenedStorage:
-    backend = _open_backend(config, None)
+def _volatile(config: Config, world: World, member_id: int, cluster_id: int) -> OpenedStorage:
+    backend = _open_backend(config, world, None)
     opened_log = OpenedLog(None, member_id, cluster_id, MemoryStorage(), True, 0)
     return OpenedStorage(None, backend, opened_log)
 
 
-def _open_backend(config: Config, path: Path | None) -> Backend:
-    engine = open_engine(config.backend, path, EngineOptions())
+def _open_backend(config: Config, world: World, path: Path | None) -> Backend:
+    engine = world.engine_class(config.backend).open(path, EngineOptions())
     return Backend(engine, batch_limit=config.backend_batch_limit)
 
 
-def _refuse_etcds(snap_dir: Path) -> None:
-    if (snap_dir / "db").exists():
+def _refuse_etcds(disk: Disk, snap_dir: Path) -> None:
+    if disk.exists(snap_dir / "db"):
         raise StorageError(
             f"{snap_dir.parent.parent} is a data directory of etcd: choose another `data-dir`, and bring"
             " the data over with `etcdctl snapshot save` or `etcdctl make-mirror`"

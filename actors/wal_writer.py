@@ -7,20 +7,18 @@ a full disk, found while a file is extended or the next one preallocated: nothin
 acknowledged, so the node refuses writes and goes on serving reads until it is restarted with space. What
 the failed save left in the file may or may not be found then.
 
-fdatasync blocks. On a disk that answers within `INLINE_SYNC_SECONDS_MAX` it is called on the loop's own thread,
+fdatasync blocks. On a disk that answers within the world's `inline_seconds_max` it is called on the loop's own thread,
 because a hop to a worker thread and back costs as much as the call; on a slower one it is called in a
 worker, so that reads, watches and heartbeats go on meanwhile.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 import attrs
-import trio
 
 from ..errors import DiskFull
 from ..raft.types import Entry, HardState
@@ -32,7 +30,6 @@ from .world import World
 
 __all__ = ["MarkSnapshot", "NoLog", "RaftLog", "Save", "Saved", "SaveFailed", "WalWriter"]
 
-INLINE_SYNC_SECONDS_MAX = 0.005
 SMOOTHING = 0.2  # weight of the newest fsync in the moving average
 SLOW_SYNC_SECONDS = 1.0  # the log says so when one takes longer, as etcd does
 
@@ -139,7 +136,8 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
     async def handle(self, batch: list[Save | MarkSnapshot]) -> None:
         saves: list[Save] = []
         must_sync = False
-        started = time.perf_counter()
+        stopwatch = self._world.stopwatch
+        started = stopwatch()
         try:
             for message in batch:
                 if type(message) is Save:
@@ -151,7 +149,7 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
                     self._wal.release_to(message.release_to)
                     must_sync = True
             if saves:
-                self.on_write(time.perf_counter() - started)
+                self.on_write(stopwatch() - started)
             if must_sync and self._fsync:
                 await self._sync()
         except DiskFull as error:
@@ -176,10 +174,11 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
         self._wal.save(save.hard_state, save.entries)
 
     async def _sync(self) -> None:
-        if self._sync_seconds <= INLINE_SYNC_SECONDS_MAX:
+        world = self._world
+        if self._sync_seconds <= world.inline_seconds_max:
             took = self._timed_sync()
         else:
-            took = await trio.to_thread.run_sync(self._timed_sync)
+            took = await world.in_thread(self._timed_sync)
         self._sync_seconds += SMOOTHING * (took - self._sync_seconds)
         self.on_fsync(took)
         if took > SLOW_SYNC_SECONDS:
@@ -190,11 +189,12 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
     def _timed_sync(self) -> float:
         """Sync, and return how long the disk took, without the way to a worker thread and back.
 
-        Real time, whatever the clock is: it decides about a thread of this process, and nothing else.
+        It decides about a thread of this process, and nothing else.
         """
-        started = time.perf_counter()
+        stopwatch = self._world.stopwatch
+        started = stopwatch()
         self._wal.sync()
-        return time.perf_counter() - started
+        return stopwatch() - started
 
     async def stopping(self) -> None:
         if self._full is None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import attrs
 import trio
 
-from ..backends.contract import Engine, EngineOptions
+from ..backends.contract import Engine
+from ..backends.lock import Lock, lock_directory, lock_file
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "Network", "RealClock", "TcpNetwork", "World"]
 
 T = TypeVar("T")
+INLINE_SECONDS_MAX = 0.005  # a hop to a worker thread and back costs about as much as a quick fsync
 
 
 class Network(Protocol):
@@ -72,10 +74,26 @@ class RealClock:
         return time.time()
 
 
-class OpenEngine(Protocol):
-    """Opens a storage engine by its name, as `backends.registry.open_engine` does."""
+class Locks(Protocol):
+    """Keep a data directory to one node: see `backends.lock`. Both raise DataDirLocked."""
 
-    def __call__(self, name: str, path: Path | None, options: EngineOptions) -> Engine: ...
+    def directory(self, path: Path) -> Lock:
+        """Take the directory `path`, which exists."""
+        ...
+
+    def file(self, path: Path) -> Lock:
+        """Take the file `path`, which need not exist, by a lock beside it."""
+        ...
+
+
+class RealLocks:
+    """The kernel's locks."""
+
+    def directory(self, path: Path) -> Lock:
+        return lock_directory(path)
+
+    def file(self, path: Path) -> Lock:
+        return lock_file(path)
 
 
 class MakePeers(Protocol):
@@ -84,10 +102,10 @@ class MakePeers(Protocol):
     def __call__(self, owner: PeerOwner, config: Config, world: World) -> Peers: ...
 
 
-def _open_engine(name: str, path: Path | None, options: EngineOptions) -> Engine:
-    from ..backends.registry import open_engine
+def _engine_class(name: str) -> type[Engine]:
+    from ..backends.registry import engine_class
 
-    return open_engine(name, path, options)
+    return engine_class(name)
 
 
 def _in_thread(work: Callable[[], T]) -> Awaitable[T]:
@@ -105,14 +123,19 @@ class World:
     """The sources of time, chance and bytes.
 
     `in_thread` runs slow work beside the loop; a simulation, which may have no threads, runs it at once.
+    Work with the disk that is expected to take at most `inline_seconds_max` is done on the loop's own thread;
+    a negative bound sends all of it to `in_thread`. `stopwatch` measures such work, in seconds, on any thread.
     """
 
     clock: Clock
     random: Random
     disk: Disk
     network: Network
-    open_engine: OpenEngine = _open_engine
+    locks: Locks = attrs.Factory(RealLocks)
+    engine_class: Callable[[str], type[Engine]] = _engine_class
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = _in_thread
+    inline_seconds_max: float = INLINE_SECONDS_MAX
+    stopwatch: Callable[[], float] = time.perf_counter
     peers: MakePeers = _http_peers
 
     @classmethod

@@ -132,7 +132,8 @@ class RealDisk:
                 return []
 
     def make_dir(self, path: Path) -> None:
-        missing = [each for each in (path, *path.parents) if not each.exists()]
+        with _naming(path, "make"):
+            missing = [each for each in (path, *path.parents) if not each.exists()]
         for each in reversed(missing):
             with _naming(path, "make"):
                 each.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)

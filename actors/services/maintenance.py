@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 
 import trio
 
@@ -63,6 +64,7 @@ class MaintenanceService:
         self.on_snapshot: Callable[[float], None] = lambda _seconds: None
         self.defragmenting = False
         # each holds a view of the backend and a thread, which others need too
+        self._in_thread = node.world.in_thread
         self._hashing = trio.Semaphore(HASHES_AT_ONCE)
         self._snapshots = 0
 
@@ -111,7 +113,7 @@ class MaintenanceService:
             async with self._hashing:
                 header, started = self._header(), self._now()
                 with self._node.backend.snapshot() as view:
-                    value = await trio.to_thread.run_sync(hash_all, view)
+                    value = await self._in_thread(partial(hash_all, view))
             self.on_hash(self._now() - started)
             return header + int_field(2, value)
 
@@ -129,7 +131,7 @@ class MaintenanceService:
                     found = job
                 else:
                     with closing(job):
-                        found = await trio.to_thread.run_sync(job.run)
+                        found = await self._in_thread(job.run)
             self.on_hash_kv(self._now() - started)
             return header + _hash_fields(found)
 
@@ -220,7 +222,7 @@ class MaintenanceService:
 
         started = self._now()
         with self._node.backend.snapshot() as view:
-            remaining, chunks = await trio.to_thread.run_sync(image, view)
+            remaining, chunks = await self._in_thread(partial(image, view))
             total = remaining
             log.info("sending database snapshot to client", total_bytes=total)
             digest = hashlib.sha256()

@@ -21,6 +21,7 @@ from triode.actors.errors import TreeFailed
 from triode.actors.node import Node, open_node
 from triode.actors.world import RealClock, TcpNetwork, World
 from triode.backends.contract import Batch, EngineOptions
+from triode.backends.lock import Lock
 from triode.backends.mirror import ModelEngine
 from triode.config import Config
 from triode.mvcc.keyvalue import value_of
@@ -45,6 +46,24 @@ class PowerLoss(Exception):
 
 def _newest(versions: int) -> int:
     return versions - 1
+
+
+class NoLock(Lock):
+    """Held by whoever asks: its file would be on the real disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+
+class NoLocks:
+    """A machine of this test has one node at a time."""
+
+    def directory(self, path: Path) -> Lock:
+        return NoLock(path)
+
+    def file(self, path: Path) -> Lock:
+        return NoLock(path)
 
 
 class Machine:
@@ -82,7 +101,14 @@ class Machine:
         self.operations = 0
 
     def world(self) -> World:
-        return World(RealClock(), Random(self.random.random()), self.disk, TcpNetwork())
+        return World(
+            RealClock(),
+            Random(self.random.random()),
+            self.disk,
+            TcpNetwork(),
+            locks=NoLocks(),
+            engine_class=lambda _name: PlatterEngine,
+        )
 
     def config(self, **settings: Any) -> Config:
         return Config(
@@ -275,10 +301,6 @@ async def hash_of(node: Node, revision: int = 0) -> tuple[int, int, int]:
 def machine_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Machine]:
     """Make the machine of a test: its WAL has segments of 2 KiB, so that they are cut and purged."""
     monkeypatch.setattr("triode.actors.storage.SEGMENT_BYTES", SEGMENT_BYTES)
-    monkeypatch.setattr("triode.actors.storage.engine_class", lambda _name: PlatterEngine)
-    monkeypatch.setattr(
-        "triode.actors.storage.open_engine", lambda _name, path, _options: PlatterEngine.open(path)
-    )
 
     def make(seed: int) -> Machine:
         PlatterEngine.machine = Machine(tmp_path / f"machine-{seed}", seed)
