@@ -20,11 +20,11 @@ from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..mvcc.lease import Lessor
 from ..mvcc.store import Store
 from ..protowire import bytes_field, int_field
-from ..raft.types import ConfChange, ConfChangeType
+from ..raft.types import ConfChange
 from . import proposals
 from .answers import Header, delete_response, put_response, txn_response
 from .log import Log
-from .membership import Member, Membership
+from .membership import Membership
 from .world import Clock
 
 __all__ = ["Executor"]
@@ -170,10 +170,17 @@ class Executor:
         self.membership.set_downgrade(request.enabled, request.ver)
         return self._header_only()
 
-    def change_membership(self, change: ConfChange) -> None:
-        """A committed membership change; its context is the member as etcd's JSON."""
-        if change.type is ConfChangeType.ADD_NODE and change.context:
-            self.membership.add(Member.from_json(change.context))
+    def change_membership(self, change: ConfChange) -> EtcdError | None:
+        """A committed membership change; what it is refused with, alike on every member (see `Membership`)."""
+        error = self.membership.apply(change)
+        if error is not None:
+            log.warning(
+                "refused a membership change",
+                type=change.type.name,
+                member_id=f"{change.node_id:x}",
+                error=error.message,
+            )
+        return error
 
     def _header_only(self) -> bytes:
         return self.header.framed(self.store.revision)

@@ -1,79 +1,44 @@
-"""The members of the cluster: identities, and the table of members in the backend.
+"""The members of the cluster: the table in the backend.
 
-Source: etcd's membership package. A member's ID is the first eight bytes, big-endian, of the SHA-1 of its
-sorted peer URLs joined together and followed by the cluster token (for a statically bootstrapped member)
-or by the decimal unix time (for one that is added at run time). The cluster's ID is the same over the sorted
-member IDs of the first configuration.
+The table is part of the replicated state: it changes only by `apply` and the `set_*` methods, which the applier
+calls in the log's order, so that it is the same on every member. `membership_changes` says what the log holds.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from ..backends.buffer import Backend
+from ..errors import EtcdError
+from ..raft.types import ConfChange, ConfChangeType, ConfState
+from . import membership_changes
+from .member import Member, cluster_id, go_json, member_id
 
-__all__ = ["Member", "Membership", "cluster_id", "member_id"]
+__all__ = ["Member", "Membership", "cluster_id", "member_id", "removed_ids"]
 
 MEMBERS = "members"
 REMOVED = "members_removed"
 CLUSTER = "cluster"
 
 
-def _first_eight(data: bytes) -> int:
-    return int.from_bytes(hashlib.sha1(data, usedforsecurity=False).digest()[:8], "big")
+def removed_ids(backend: Backend) -> set[int]:
+    """Every member that the cluster has ever removed."""
+    return {int(key, 16) for key, _ in backend.range(REMOVED, b"", None)}
 
 
-def member_id(peer_urls: Iterable[str], token: str) -> int:
-    """The ID of a member that starts with the cluster."""
-    return _first_eight("".join(sorted(peer_urls)).encode() + token.encode())
-
-
-def cluster_id(member_ids: Iterable[int]) -> int:
-    """The ID of a cluster from its first members."""
-    return _first_eight(b"".join(n.to_bytes(8, "big") for n in sorted(member_ids)))
-
-
-@attrs.frozen
-class Member:
-    """One member as etcd stores it: JSON under its hexadecimal ID."""
-
-    id: int
-    peer_urls: tuple[str, ...]
-    name: str = ""
-    client_urls: tuple[str, ...] = ()
-    is_learner: bool = False
-
-    def to_json(self) -> bytes:
-        """Etcd's encoding: zero values are left out, in Go's field order."""
-        record: dict[str, Any] = {"id": self.id, "peerURLs": list(self.peer_urls)}
-        if self.is_learner:
-            record["isLearner"] = True
-        if self.name:
-            record["name"] = self.name
-        if self.client_urls:
-            record["clientURLs"] = list(self.client_urls)
-        return json.dumps(record, separators=(",", ":")).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Member:
-        """Read what `to_json` or etcd wrote."""
-        record = json.loads(data)
-        return cls(
-            id=record["id"],
-            peer_urls=tuple(record.get("peerURLs") or ()),
-            name=record.get("name", ""),
-            client_urls=tuple(record.get("clientURLs") or ()),
-            is_learner=record.get("isLearner", False),
-        )
+def _nothing(_member: Member) -> None:
+    """Nobody wants to know."""
 
 
 class Membership:
-    """The replicated table of members and the cluster version, kept in the backend."""
+    """The replicated table of members and the cluster version, kept in the backend.
+
+    Observers are called after a change, within the apply: `on_added` and `on_updated` (other peer URLs, or a
+    learner promoted) with the member as it is now, `on_removed` with the member that was.
+    """
 
     def __init__(self, backend: Backend, cluster: int) -> None:
         self.cluster_id = cluster
@@ -82,25 +47,101 @@ class Membership:
         self.removed: set[int] = set()
         self.version: str | None = None
         self.downgrade: tuple[bool, str] = (False, "")
+        self.on_added: Callable[[Member], None] = _nothing
+        self.on_updated: Callable[[Member], None] = _nothing
+        self.on_removed: Callable[[Member], None] = _nothing
+        self.on_version: Callable[[str], None] = lambda _version: None
         self._load()
 
     def _load(self) -> None:
-        for _, value in self._backend.range(MEMBERS, b"", None):
-            member = Member.from_json(value)
-            self.members[member.id] = member
-        self.removed = {int(key, 16) for key, _ in self._backend.range(REMOVED, b"", None)}
+        rows = self._backend.range(MEMBERS, b"", None)
+        self.members = {member.id: member for member in (Member.from_json(row) for _, row in rows)}
+        self.removed = removed_ids(self._backend)
         version = self._backend.get(CLUSTER, b"clusterVersion")
         self.version = version.decode() if version else None
         downgrade = self._backend.get(CLUSTER, b"downgrade")
-        if downgrade:
-            record = json.loads(downgrade)
-            self.downgrade = (record["enabled"], record["target-version"])
+        record = json.loads(downgrade) if downgrade else {}
+        self.downgrade = (record.get("enabled", False), record.get("target-version", ""))
+
+    def reload(self) -> None:
+        """Read the table again, after the backend's content has been replaced; tells the observers."""
+        before = self.members
+        self._load()
+        for member in before.values():
+            if member.id not in self.members:
+                self.on_removed(member)
+        for member in self.members.values():
+            known = before.get(member.id)
+            if known is None:
+                self.on_added(member)
+            elif (known.peer_urls, known.is_learner) != (member.peer_urls, member.is_learner):
+                self.on_updated(member)
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def sorted(self) -> list[Member]:
+        """All members by ID."""
+        return sorted(self.members.values(), key=lambda member: member.id)
+
+    def voters(self) -> list[Member]:
+        """The members that are no learners, by ID."""
+        return [member for member in self.sorted() if not member.is_learner]
+
+    def is_learner(self, member: int) -> bool:
+        """Whether `member` is known, and a learner."""
+        known = self.members.get(member)
+        return known is not None and known.is_learner
+
+    def conf_state(self) -> ConfState:
+        """The table as raft's configuration; at a restart it is what the backend's index stands for."""
+        learners = tuple(member.id for member in self.sorted() if member.is_learner)
+        return ConfState(tuple(member.id for member in self.voters()), learners)
+
+    def validate(self, change: ConfChange) -> EtcdError | None:
+        """Why `change` cannot be made in this state, or None; see `membership_changes.validate`."""
+        return membership_changes.validate(change, self.members, self.removed)
+
+    # --- changes --------------------------------------------------------------------------------
+
+    def apply(self, change: ConfChange) -> EtcdError | None:
+        """Carry out a committed change, or say why it is none.
+
+        In the second case raft is told of a change of nobody (`node_id` 0), so that it knows that the change is
+        over, and the proposer gets the error. All members decide alike.
+        """
+        error = self.validate(change)
+        if error is not None:
+            return error
+        if change.type is ConfChangeType.REMOVE_NODE:
+            self._remove(change.node_id)
+            return None
+        subject = membership_changes.decode(change.context)
+        assert subject is not None, "validated"
+        known = self.members.get(change.node_id)
+        if known is None:
+            self.add(subject.member)
+            self.on_added(subject.member)
+        else:
+            if subject.is_promote:
+                known = attrs.evolve(known, is_learner=False)
+            else:  # nothing but the URLs: an update must not make a learner a voter
+                known = attrs.evolve(known, peer_urls=subject.member.peer_urls)
+            self.add(known)
+            self.on_updated(known)
+        return None
 
     def add(self, member: Member) -> None:
         """Add or replace a member."""
         assert member.id not in self.removed, "a removed ID never comes back"
         self.members[member.id] = member
         self._backend.put(MEMBERS, b"%x" % member.id, member.to_json())
+
+    def _remove(self, member: int) -> None:
+        gone = self.members.pop(member)
+        self.removed.add(member)
+        self._backend.delete(MEMBERS, b"%x" % member)
+        self._backend.put(REMOVED, b"%x" % member, b"removed")
+        self.on_removed(gone)
 
     def set_attributes(self, member: int, name: str, client_urls: Sequence[str]) -> None:
         """What a member publishes of itself when it has started."""
@@ -112,10 +153,10 @@ class Membership:
         """The cluster version that the leader decided, such as "3.6.0"."""
         self.version = version
         self._backend.put(CLUSTER, b"clusterVersion", version.encode())
+        self.on_version(version)
 
     def set_downgrade(self, enabled: bool, target: str) -> None:
         """Whether a downgrade is under way, and to which version."""
         self.downgrade = (enabled, target)
         record = {"target-version": target, "enabled": enabled}
-        value = json.dumps(record, separators=(",", ":")).encode()
-        self._backend.put(CLUSTER, b"downgrade", value)
+        self._backend.put(CLUSTER, b"downgrade", go_json(record))

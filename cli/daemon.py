@@ -89,7 +89,8 @@ def configure(given: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[C
     config = build(*sources)
     for field in ("raft_read_timeout", "raft_write_timeout"):
         if getattr(config, field) < RAFT_TIMEOUT_SECONDS_MIN:
-            config = attrs.evolve(config, **{field: RAFT_TIMEOUT_SECONDS_MIN})
+            raised: dict[str, Any] = {field: RAFT_TIMEOUT_SECONDS_MIN}
+            config = attrs.evolve(config, **raised)
             name = field.replace("_", "-")
             warnings.append(f"{name} increased to minimum value: {RAFT_TIMEOUT_SECONDS_MIN:g}s")
     auto_compactor(config.auto_compaction_mode, config.auto_compaction_retention)  # may be refused
