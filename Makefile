@@ -6,10 +6,10 @@ RUNS   := $(VENV)/.runs
 TESTS  := $(VENV)/.tests
 PACKAGE := actors auth backends cli client mvcc raft rpc $(wildcard *.py)
 
-.PHONY: run test check types lint format bench sim proto soak clean help
+.PHONY: run test check types lint format bench sim raft-scripts proto soak clean help
 
 help:            ## show this list
-	@grep -E '^[a-z]+: .*##|^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/' | sort
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/' | sort
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Triode needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
@@ -50,6 +50,9 @@ bench: $(TESTS)  ## our own benchmarks (see benchmarks/README.md)
 
 sim: $(TESTS)    ## long simulations of raft clusters, stores and watches
 	$(BIN)/python -m pytest -q -m long tests/raft tests/watch tests/mvcc tests/actors $(ARGS)
+
+raft-scripts: $(TESTS) ## play the Raft interaction scripts below DIR and print what passed
+	@$(BIN)/python tests/raft/run_scripts.py $(or $(DIR),tests/raft/scripts)
 
 soak: $(TESTS)   ## long crash, fuzz and differential runs
 	$(BIN)/python -m pytest -q -m long tests $(ARGS)

@@ -1,4 +1,4 @@
-"""Helpers for the tests here: interpreters of interaction scripts, and clusters in one process."""
+"""Helpers for the tests here: clusters in one process, and packages beside the tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 _HERE = Path(__file__).parent
+sys.path.insert(0, str(_HERE))  # `raftscripts` and `raftsim`, which run as programs as well
 
 
 def _load(name: str) -> ModuleType:
@@ -21,18 +22,6 @@ def _load(name: str) -> ModuleType:
         sys.modules[full] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[full]
-
-
-@pytest.fixture(scope="session")
-def scripts() -> ModuleType:
-    """The script format, and the interpreters of single functions."""
-    return _load("_scripts")
-
-
-@pytest.fixture(scope="session")
-def interaction() -> ModuleType:
-    """The interpreter of whole clusters."""
-    return _load("_interaction")
 
 
 @pytest.fixture(scope="session")

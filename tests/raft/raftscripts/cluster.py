@@ -2,127 +2,58 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeVar
 
 import attrs
 
+from triode.errors import ConfigError
 from triode.raft import (
     LOCAL_APPEND_THREAD,
     LOCAL_APPLY_THREAD,
     ConfChange,
-    ConfChangeSingle,
     ConfChangeTransition,
-    ConfChangeType,
     ConfChangeV2,
-    Config,
-    ConfState,
-    Entry,
-    EntryType,
     HardState,
-    MemoryStorage,
     Message,
     MessageType,
     RaftError,
     RawNode,
-    ReadOnlyOption,
     Snapshot,
-    SnapshotMetadata,
 )
-from triode.raft.codec import decode_conf_change, decode_conf_change_v2
 from triode.raft.describe import describe_entries, describe_message, describe_ready
 from triode.raft.sizes import NO_LIMIT
 
-_LEVELS = ["DEBUG", "INFO", "WARN", "ERROR", "FATAL", "NONE"]
+from .format import BadScript, Directive, conf_changes, number, parse_bool, parse_uint
+from .members import (
+    LEVELS,
+    NODE_OPTIONS,
+    HistoryStorage,
+    Member,
+    Output,
+    ScriptError,
+    append,
+    apply,
+    first_snapshot,
+    node_config,
+)
+
+__all__ = ["COMMANDS", "Cluster"]
+
 _THREADS = (LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD)
-_KINDS = {
-    "v": ConfChangeType.ADD_NODE,
-    "l": ConfChangeType.ADD_LEARNER_NODE,
-    "r": ConfChangeType.REMOVE_NODE,
-    "u": ConfChangeType.UPDATE_NODE,
-}
 _MESSAGE_TYPES = {str(kind): kind for kind in MessageType}
-
-
-class Directive(Protocol):
-    """A command, as `_scripts` reads it."""
-
-    name: str
-    words: list[str]
-    options: dict[str, list[str]]
-    input: str
-
-    def option(self, key: str, default: str = "") -> str: ...
-
-
-class Output:
-    """Collects lines; log lines below `level` are left out, and with NONE everything."""
-
-    def __init__(self) -> None:
-        self.level = 0
-        self.text = ""
-
-    @property
-    def quiet(self) -> bool:
-        return self.level == len(_LEVELS) - 1
-
-    def write(self, text: str) -> None:
-        if not self.quiet:
-            self.text += text
-
-    def _log(self, level: int, message: str) -> None:
-        if self.level <= level:
-            self.write(f"{_LEVELS[level]} {message}\n")
-
-    def debug(self, message: str) -> None:
-        self._log(0, message)
-
-    def info(self, message: str) -> None:
-        self._log(1, message)
-
-    def warning(self, message: str) -> None:
-        self._log(2, message)
-
-    def error(self, message: str) -> None:
-        self._log(3, message)
-
-    @contextlib.contextmanager
-    def indented(self) -> Iterator[None]:
-        before, self.text = self.text, ""
-        try:
-            yield
-        finally:
-            inner = "".join(f"  {line}\n" for line in self.text.splitlines())
-            self.text = before + inner
-
-
-class HistoryStorage(MemoryStorage):
-    """Gives the application's latest state as snapshot, whatever was compacted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.history: list[Snapshot] = []
-
-    def snapshot(self) -> Snapshot:
-        return self.history[-1] if self.history else super().snapshot()
-
-
-@attrs.define
-class Member:
-    node: RawNode
-    config: Config
-    storage: HistoryStorage
-    append_work: list[Message] = attrs.field(factory=list)
-    apply_work: list[Message] = attrs.field(factory=list)
-
-
-class ScriptError(Exception):
-    """What a command answers instead of doing its work."""
+_TRANSITIONS = {
+    "auto": ConfChangeTransition.AUTO,
+    "implicit": ConfChangeTransition.JOINT_IMPLICIT,
+    "explicit": ConfChangeTransition.JOINT_EXPLICIT,
+}
+_ROUNDS_MAX = 10_000
+"""A script whose cluster goes on for longer than this will never come to rest."""
+_R = TypeVar("_R")
 
 
 class Cluster:
-    """Call it with directives."""
+    """Call it with directives. It raises BadScript for what is wrong in the script itself."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []
@@ -131,9 +62,12 @@ class Cluster:
 
     def __call__(self, d: Directive) -> str:
         self.out.text = ""
-        command = getattr(self, d.name.replace("-", "_"))
         try:
-            command(d)
+            if d.name not in COMMANDS:
+                raise ScriptError("unknown command")
+            COMMANDS[d.name](self, d)
+        except ConfigError as error:
+            raise BadScript(f"nodes cannot be made so: {error}") from error
         except (ScriptError, RaftError) as error:
             if self.out.quiet:
                 return str(error)
@@ -141,88 +75,98 @@ class Cluster:
         return self.out.text or "ok"
 
     def _member(self, d: Directive) -> Member:
-        return self.members[int(d.words[0]) - 1]
+        """The node that the first word names."""
+        if not d.words:
+            raise BadScript("no node id is given")
+        return self._at(d.words[0])
+
+    def _members(self, d: Directive) -> list[Member]:
+        """The nodes that the words name."""
+        return [self._at(word) for word in d.words]
+
+    def _at(self, word: str) -> Member:
+        if not 1 <= number(word) <= len(self.members):
+            raise BadScript(f"there is no node {word}")
+        return self.members[number(word) - 1]
 
     # --- Commands -------------------------------------------------------------------------------
 
+    def breakpoint(self, d: Directive) -> None:
+        """A place for a debugger to stop at."""
+
     def log_level(self, d: Directive) -> None:
-        self._set_level(d.words[0])
+        self._set_level(d.args[0][0] if d.args else "")
 
     def _set_level(self, name: str) -> None:
-        self.out.level = _LEVELS.index(name.upper())
+        if name.upper() not in LEVELS:
+            raise ScriptError(f"log levels must be either of [{' '.join(LEVELS)}]")
+        self.out.level = LEVELS.index(name.upper())
 
     def add_nodes(self, d: Directive) -> None:
-        def flag(key: str) -> bool:
-            return d.option(key) == "true"
-
-        def ids(key: str) -> tuple[int, ...]:
-            return tuple(int(value) for value in d.options.get(key, []))
-
-        index = int(d.option("index", "0"))
-        conf_state = ConfState(voters=ids("voters"), learners=ids("learners"))
-        snapshot = Snapshot(d.option("content").encode(), SnapshotMetadata(conf_state, index))
+        if not d.words:
+            raise BadScript("the number of nodes is missing")
+        for key in d.options:
+            if key not in NODE_OPTIONS:
+                raise BadScript(f"unknown option {key}")
+        snapshot = first_snapshot(d)
         bootstrap = snapshot != Snapshot()
         if bootstrap:
-            if index <= 1:
+            meta = snapshot.metadata
+            if meta.index <= 1:
                 raise ScriptError("index must be specified as > 1 due to bootstrap")
-            snapshot = Snapshot(snapshot.data, SnapshotMetadata(conf_state, index, 1))
-        for _ in range(int(d.words[0])):
+            snapshot = attrs.evolve(snapshot, metadata=attrs.evolve(meta, term=1))
+        for _ in range(number(d.words[0])):
             storage = HistoryStorage()
             if bootstrap:
                 storage.apply_snapshot(snapshot)
             storage.history.append(snapshot)
-            config = Config(
-                id=len(self.members) + 1,
-                storage=storage,
-                random_below=lambda _: 0,
-                election_ticks=3,
-                heartbeat_ticks=1,
-                applied=index,
-                async_storage_writes=flag("async-storage-writes"),
-                message_bytes_max=NO_LIMIT,
-                committed_bytes_max=int(d.option("max-committed-size-per-ready", "0")),
-                inflight_messages_max=int(d.option("inflight", str(1 << 31))),
-                check_quorum=flag("checkquorum"),
-                pre_vote=flag("prevote"),
-                read_only_option=(
-                    ReadOnlyOption.LEASE_BASED
-                    if d.option("read-only") == "lease-based"
-                    else ReadOnlyOption.SAFE
-                ),
-                disable_conf_change_validation=flag("disable-conf-change-validation"),
-                step_down_on_removal=flag("step-down-on-removal"),
-                logger=self.out,
-            )
+            config = node_config(d, len(self.members) + 1, storage, self.out)
             self.members.append(Member(RawNode(config), config, storage))
 
     def campaign(self, d: Directive) -> None:
         self._member(d).node.campaign()
 
     def compact(self, d: Directive) -> None:
-        self._member(d).storage.compact(int(d.words[1]))
+        member = self._member(d)
+        if len(d.words) < 2:
+            raise BadScript("the index is missing")
+        index = _go(parse_uint, d.words[1])
+        if index > member.storage.last_index():
+            raise BadScript(f"the log ends at {member.storage.last_index()}")
+        member.storage.compact(index)
         self.raft_log(d)
 
     def forget_leader(self, d: Directive) -> None:
         self._member(d).node.forget_leader()
 
     def propose(self, d: Directive) -> None:
-        self._member(d).node.propose(d.words[1].encode())
+        member = self._member(d)
+        if len(d.args) != 2 or len(d.words) != 2:
+            raise BadScript("expected exactly one word to propose")
+        member.node.propose(d.words[1].encode())
 
     def propose_conf_change(self, d: Directive) -> None:
-        changes = [_step(word) for word in d.input.split()]
-        kind = d.option("transition", "auto")
-        if d.option("v1") == "true":
-            if len(changes) > 1 or kind != "auto":
-                raise ScriptError("v1 conf change can only have one operation and no transition")
-            self._member(d).node.propose_conf_change(ConfChange(*changes[0]))
+        member = self._member(d)
+        v1, transition = False, ConfChangeTransition.AUTO
+        for key, values in d.args:
+            for value in values:
+                if key == "v1":
+                    v1 = _go(parse_bool, value)
+                elif key != "transition":
+                    raise ScriptError(f"unknown command {key}")
+                elif value not in _TRANSITIONS:
+                    raise ScriptError(f"unknown transition {value}")
+                else:
+                    transition = _TRANSITIONS[value]
+        steps = tuple(_go(conf_changes, d.input))
+        if not v1:
+            member.node.propose_conf_change(ConfChangeV2(transition, steps))
+        elif len(steps) > 1 or transition != ConfChangeTransition.AUTO:
+            raise ScriptError("v1 conf change can only have one operation and no transition")
+        elif not steps:
+            raise BadScript("v1 conf change needs an operation")
         else:
-            transition = {
-                "auto": ConfChangeTransition.AUTO,
-                "implicit": ConfChangeTransition.JOINT_IMPLICIT,
-                "explicit": ConfChangeTransition.JOINT_EXPLICIT,
-            }[kind]
-            change = ConfChangeV2(transition, tuple(ConfChangeSingle(*step) for step in changes))
-            self._member(d).node.propose_conf_change(change)
+            member.node.propose_conf_change(ConfChange(steps[0].type, steps[0].node_id))
 
     def raft_log(self, d: Directive) -> None:
         storage = self._member(d).storage
@@ -241,14 +185,21 @@ class Cluster:
             self.out.write(f"{status.id}: {state} {voter} Term:{term} Lead:{lead}\n")
 
     def report_unreachable(self, d: Directive) -> None:
-        self._member(d).node.report_unreachable(int(d.words[1]))
+        if len(d.words) != 2:
+            raise ScriptError(
+                "must specify exactly two node indexes: node on which to report, and reported node"
+            )
+        member, other = self._members(d)
+        member.node.report_unreachable(other.config.id)
 
     def send_snapshot(self, d: Directive) -> None:
-        member = self._member(d)
+        if len(d.words) != 2:
+            raise BadScript("expected the ids of the sender and of the receiver")
+        member, to = self._at(d.words[0]), number(d.words[1])
         message = Message(
             MessageType.SNAP,
-            to=int(d.words[1]),
-            from_=int(d.words[0]),
+            to=to,
+            from_=member.config.id,
             term=member.node.basic_status().hard_state.term,
             snapshot=member.storage.snapshot(),
         )
@@ -256,7 +207,10 @@ class Cluster:
         self.out.write(describe_message(message))
 
     def set_randomized_election_timeout(self, d: Directive) -> None:
-        self._member(d).node.raft.randomized_election_timeout = int(d.option("timeout"))
+        timeout = number(d.option("timeout", "none"))
+        if timeout == 0:
+            raise BadScript("timeout must not be 0")
+        self._member(d).node.raft.randomized_election_timeout = timeout
 
     def status(self, d: Directive) -> None:
         for node, progress in self._member(d).node.status().progress.items():
@@ -273,17 +227,29 @@ class Cluster:
             member.node.tick()
 
     def transfer_leadership(self, d: Directive) -> None:
-        self.members[int(d.option("from")) - 1].node.transfer_leader(int(d.option("to")))
+        to = self._at(d.option("to", "none"))
+        self._at(d.option("from", "none")).node.transfer_leader(to.config.id)
 
     # --- Messages -------------------------------------------------------------------------------
 
     def deliver_msgs(self, d: Directive) -> None:
-        kind = _MESSAGE_TYPES.get(d.option("type"))
+        kind: MessageType | None = None
+        receivers: dict[int, bool] = {}  # whether to drop, in the order given
+        for key, values in d.args:
+            if not values:
+                receivers[number(key)] = False
+            for value in values:
+                if key == "type":
+                    if value not in _MESSAGE_TYPES:
+                        raise BadScript(f"unknown message type {value}")
+                    kind = _MESSAGE_TYPES[value]
+                elif key != "drop":
+                    raise BadScript(f"unknown option {key}")
+                elif receivers.setdefault(number(value), True) is False:
+                    raise BadScript(f"can't both deliver and drop msgs to {value}")
         count = 0
-        for word in d.words:
-            count += self._deliver(int(word), kind)
-        for word in d.options.get("drop", []):
-            count += self._deliver(int(word), kind, drop=True)
+        for to, drop in receivers.items():
+            count += self._deliver(to, kind, drop=drop)
         if count == 0:
             self.out.write("no messages\n")
 
@@ -298,8 +264,9 @@ class Cluster:
         for m in taken:
             self.out.write(("dropped: " if drop else "") + describe_message(m) + "\n")
             if not drop:
+                receiver = self._at(str(to))
                 try:
-                    self.members[to - 1].node.step(m)
+                    receiver.node.step(m)
                 except RaftError as error:
                     self.out.write(f"{error}\n")
         return len(taken)
@@ -307,14 +274,12 @@ class Cluster:
     # --- Ready and the threads ------------------------------------------------------------------
 
     def _each(self, d: Directive, title: str, action: Callable[[Member], None]) -> None:
-        for word in d.words:
-            member = self.members[int(word) - 1]
-            if len(d.words) == 1:
+        members = self._members(d)
+        for member in members:
+            if len(members) == 1:
                 action(member)
-                continue
-            self.out.write(f"> {word} {title}\n")
-            with self.out.indented():
-                action(member)
+            else:
+                self._titled(member, title, action)
 
     def process_ready(self, d: Directive) -> None:
         self._each(d, "handling Ready", self._process_ready)
@@ -329,8 +294,8 @@ class Cluster:
         ready = member.node.ready()
         self.out.write(describe_ready(ready))
         if not member.config.async_storage_writes:
-            _append(member, ready.hard_state, ready.entries, ready.snapshot)
-            _apply(member, ready.committed_entries)
+            append(member, ready.hard_state, ready.entries, ready.snapshot)
+            apply(member, ready.committed_entries)
         for m in ready.messages:
             if m.type == MessageType.STORAGE_APPEND:
                 member.append_work.append(m)
@@ -345,13 +310,13 @@ class Cluster:
         m = self._begin_work(member.append_work, "no append work to perform")
         if m is not None:
             state = HardState(m.term, m.vote, m.commit)
-            _append(member, state if state != HardState() else None, m.entries, m.snapshot)
+            append(member, state if state != HardState() else None, m.entries, m.snapshot)
             self._end_work(m)
 
     def _process_apply(self, member: Member) -> None:
         m = self._begin_work(member.apply_work, "no apply work to perform")
         if m is not None:
-            _apply(member, m.entries)
+            apply(member, m.entries)
             self._end_work(m)
 
     def _begin_work(self, work: list[Message], nothing: str) -> Message | None:
@@ -371,12 +336,14 @@ class Cluster:
 
     def stabilize(self, d: Directive) -> None:
         level = self.out.level
-        if "log-level" in d.options:
-            self._set_level(d.option("log-level"))
+        chosen = self._members(d) if d.words else self.members
         try:
-            chosen = [self.members[int(word) - 1] for word in d.words] or self.members
-            while self._stabilize_once(chosen):
-                pass
+            for name in d.options.get("log-level", ()):
+                self._set_level(name)
+            for _ in range(_ROUNDS_MAX):
+                if not self._stabilize_once(chosen):
+                    return
+            raise BadScript(f"the cluster is not stable after {_ROUNDS_MAX} rounds")
         finally:
             self.out.level = level
 
@@ -409,35 +376,35 @@ class Cluster:
             action(member)
 
 
-def _step(word: str) -> tuple[ConfChangeType, int]:
-    return _KINDS[word[0]], int(word[1:])
+def _go(read: Callable[[str], _R], text: str) -> _R:
+    """Read what Go reads; its error text is the command's answer."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ScriptError(str(error)) from error
 
 
-def _append(
-    member: Member,
-    state: HardState | None,
-    entries: Sequence[Entry],
-    snapshot: Snapshot | None,
-) -> None:
-    if state is not None:
-        member.storage.set_hard_state(state)
-    if snapshot is not None:
-        assert not entries
-        member.storage.apply_snapshot(snapshot)
-    else:
-        member.storage.append(entries)
-
-
-def _apply(member: Member, entries: Sequence[Entry]) -> None:
-    """The state machine joins up what it is told."""
-    history = member.storage.history
-    for entry in entries:
-        last = history[-1]
-        conf_state, update = last.metadata.conf_state, entry.data
-        if entry.type != EntryType.NORMAL:
-            v1 = entry.type == EntryType.CONF_CHANGE
-            decode = decode_conf_change if v1 else decode_conf_change_v2
-            change = decode(entry.data).as_v2()
-            conf_state, update = member.node.apply_conf_change(change), change.context
-        meta = SnapshotMetadata(conf_state, entry.index, entry.term)
-        history.append(Snapshot(last.data + update, meta))
+COMMANDS: dict[str, Callable[[Cluster, Directive], None]] = {
+    "_breakpoint": Cluster.breakpoint,
+    "add-nodes": Cluster.add_nodes,
+    "campaign": Cluster.campaign,
+    "compact": Cluster.compact,
+    "deliver-msgs": Cluster.deliver_msgs,
+    "forget-leader": Cluster.forget_leader,
+    "log-level": Cluster.log_level,
+    "process-append-thread": Cluster.process_append_thread,
+    "process-apply-thread": Cluster.process_apply_thread,
+    "process-ready": Cluster.process_ready,
+    "propose": Cluster.propose,
+    "propose-conf-change": Cluster.propose_conf_change,
+    "raft-log": Cluster.raft_log,
+    "raft-state": Cluster.raft_state,
+    "report-unreachable": Cluster.report_unreachable,
+    "send-snapshot": Cluster.send_snapshot,
+    "set-randomized-election-timeout": Cluster.set_randomized_election_timeout,
+    "stabilize": Cluster.stabilize,
+    "status": Cluster.status,
+    "tick-election": Cluster.tick_election,
+    "tick-heartbeat": Cluster.tick_heartbeat,
+    "transfer-leadership": Cluster.transfer_leadership,
+}
