@@ -74,6 +74,14 @@ class AddressInUse(NodeError):
     """A listen address is taken: stop its owner, or choose another listen URL."""
 
 
+class JoinRefused(NodeError):
+    """The cluster could not be asked, or this member does not fit into it; the message says why."""
+
+
+class MemberRemoved(NodeError):
+    """The cluster has removed this member: remove its data directory and add it again, as a new one."""
+
+
 class EtcdError(TriodeError):
     """An answer to a client: a gRPC status `code` and a `text`.
 
@@ -209,3 +217,4 @@ for _name, _row in list(globals().items()):
         _row.__name__ = _row.__qualname__ = _name
         __all__ += [_name]  # noqa: PLE0604
 __all__ += ["AddressInUse", "CorruptData", "DataDirLocked", "DiskFull", "StorageError"]
+__all__ += ["JoinRefused", "MemberRemoved"]
