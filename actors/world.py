@@ -22,7 +22,7 @@ from ..backends.lock import Lock, lock_directory, lock_file
 if TYPE_CHECKING:
     from ..config import Config
     from ..raft.disk import Disk
-    from .peers.contract import PeerOwner, Peers
+    from .peers.contract import PeerOwner, PeerReply, Peers
 
 __all__ = ["Clock", "Network", "RealClock", "TcpNetwork", "World"]
 
@@ -102,6 +102,22 @@ class MakePeers(Protocol):
     def __call__(self, owner: PeerOwner, config: Config, world: World) -> Peers: ...
 
 
+class AskUrl(Protocol):
+    """An HTTP GET to a peer URL of a node that there are no links to: by one that has yet to join."""
+
+    async def __call__(
+        self, network: Network, url: str, target: str, *, seconds_max: float
+    ) -> PeerReply:
+        """The reply; raises OSError when there is none in time."""
+        ...
+
+
+async def _ask_url(network: Network, url: str, target: str, *, seconds_max: float) -> PeerReply:
+    from .peer_fetch import fetch
+
+    return await fetch(network, url, target, seconds_max=seconds_max)
+
+
 def _engine_class(name: str) -> type[Engine]:
     from ..backends.registry import engine_class
 
@@ -137,6 +153,7 @@ class World:
     inline_seconds_max: float = INLINE_SECONDS_MAX
     stopwatch: Callable[[], float] = time.perf_counter
     peers: MakePeers = _http_peers
+    ask_url: AskUrl = _ask_url
 
     @classmethod
     def real(cls, *, seed: int | None = None) -> World:

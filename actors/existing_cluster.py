@@ -1,0 +1,159 @@
+"""What the members of a running cluster tell one that has no links yet: over plain HTTP, at their peer URLs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+import attrs
+import trio
+
+from ..errors import JoinRefused
+from ..version import SERVER_VERSION
+from .log import Log
+from .member import Member
+from .peers.contract import PeerReply
+from .world import World
+
+__all__ = [
+    "ExistingCluster",
+    "Versions",
+    "ask_members",
+    "check_versions",
+    "compatible",
+    "parse_version",
+    "read_members",
+    "read_versions",
+]
+
+log = Log("triode.bootstrap")
+T = TypeVar("T")
+MIN_CLUSTER_VERSION: Final = (3, 0, 0)
+_VERSION: Final = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:[-+][0-9A-Za-z.+-]*)?", re.ASCII)
+
+
+@attrs.frozen
+class ExistingCluster:
+    """What `/members` says."""
+
+    cluster_id: int
+    members: tuple[Member, ...]
+
+
+@attrs.frozen
+class Versions:
+    """What `/version` says: the member's own version, and the cluster's as far as it is decided."""
+
+    server: str
+    cluster: str
+
+
+def parse_version(text: str) -> tuple[int, int, int] | None:
+    """A semantic version without what may follow a dash; None if it is not one."""
+    match = _VERSION.fullmatch(text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def read_members(reply: PeerReply) -> ExistingCluster | None:
+    """Read an answer to `GET /members`; None if it is not one."""
+    try:
+        cluster = int(reply.headers.get("x-etcd-cluster-id", ""), 16)
+        members = tuple(Member.of_record(record) for record in json.loads(reply.body))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return ExistingCluster(cluster, members) if reply.status == 200 and members else None
+
+
+def read_versions(reply: PeerReply) -> Versions | None:
+    """Read an answer to `GET /version`; None if it is not one."""
+    try:
+        record = json.loads(reply.body)
+        versions = Versions(str(record["etcdserver"]), str(record.get("etcdcluster", "")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return versions if reply.status == 200 else None
+
+
+def compatible(
+    versions: Iterable[Versions | None], *, downgrading: bool, server: str = SERVER_VERSION
+) -> bool:
+    """Whether a member of version `server` can join.
+
+    At least one member must tell the cluster's version and all that do must tell one between 3.0 and ours; while
+    the cluster is being downgraded, one minor version above ours. None is a member that did not answer.
+    """
+    ours = parse_version(server)
+    assert ours is not None
+    lowest, highest = MIN_CLUSTER_VERSION, (ours[0], ours[1], 0)
+    if downgrading:
+        lowest = highest = (ours[0], ours[1] + 1, 0)
+    told = [parse_version(each.cluster) for each in versions if each is not None]
+    decided = [version for version in told if version is not None]
+    return bool(decided) and all(lowest <= version <= highest for version in decided)
+
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+async def ask_members(
+    world: World, urls: Sequence[str], *, seconds_max: float
+) -> ExistingCluster | None:
+    """Ask all `urls` at once for the members; the first good answer, or None."""
+    return await _first(world, urls, "/members", read_members, seconds_max)
+
+
+async def check_versions(world: World, members: Sequence[Member], *, seconds_max: float) -> None:
+    """Raise JoinRefused if a member of this version does not fit in with `members`."""
+    versions: dict[int, Versions | None] = {}
+    downgrades: dict[int, bool | None] = {}
+
+    async def ask(member: Member) -> None:
+        urls = member.peer_urls
+        versions[member.id] = await _first(world, urls, "/version", read_versions, seconds_max)
+        downgrades[member.id] = await _first(
+            world, urls, "/downgrade/enabled", _read_flag, seconds_max
+        )
+
+    async with trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(ask, member)
+    if not compatible(versions.values(), downgrading=any(downgrades.values())):
+        told = {f"{member:x}": each and each.cluster for member, each in sorted(versions.items())}
+        raise JoinRefused(
+            f"incompatible with current running cluster: this member is of version {SERVER_VERSION},"
+            f" the others say that the cluster is of {told}"
+        )
+
+
+def _read_flag(reply: PeerReply) -> bool | None:
+    return {b"true": True, b"false": False}.get(reply.body) if reply.status == 200 else None
+
+
+async def _first(
+    world: World,
+    urls: Sequence[str],
+    target: str,
+    read: Callable[[PeerReply], T | None],
+    seconds_max: float,
+) -> T | None:
+    found: list[T] = []
+
+    async def ask(url: str) -> None:
+        try:
+            reply = await world.ask_url(world.network, url, target, seconds_max=seconds_max)
+        except OSError as error:
+            log.info("a peer URL did not answer", url=url + target, error=str(error))
+            return
+        answer = read(reply)
+        if answer is None:
+            log.warning("a peer URL answered something else", url=url + target, status=reply.status)
+            return
+        found.append(answer)
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for url in urls:
+            nursery.start_soon(ask, url)
+    return found[0] if found else None
