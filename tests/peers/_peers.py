@@ -137,6 +137,8 @@ class Owner:
         self.asked.append((verb, target, body))
         if target == "/members":
             return PeerReply(200, {"content-type": "application/json"}, b"[]\n")
+        if target == "/version":
+            return PeerReply(200, {}, b'{"etcdserver":"3.5.1","etcdcluster":"3.5.0"}')
         return None
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-_PEERS = Path(__file__).with_name("_peers.py")
+HERE = Path(__file__).parent
 
 
-def _load() -> ModuleType:
-    name = "_peers_tests_peers"
+def _load(file: str) -> ModuleType:
+    name = f"_peers_tests{file}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, _PEERS)
+        spec = importlib.util.spec_from_file_location(name, HERE / f"{file}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -27,4 +28,18 @@ def _load() -> ModuleType:
 @pytest.fixture(scope="session")
 def t() -> ModuleType:
     """The helpers of `_peers`."""
-    return _load()
+    return _load("_peers")
+
+
+@pytest.fixture(scope="session")
+def raft_owner() -> ModuleType:
+    """A member with raft behind its links."""
+    return _load("_raft_owner")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that was free a moment ago, for a process that cannot choose its own."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
