@@ -92,7 +92,12 @@ class Config:
     election_timeout: Milliseconds = _setting(
         1.0, MEMBER, "Time for an election to time out, in milliseconds."
     )
-    listen_peer_urls: Urls = _setting((PEER_URL,), MEMBER, "URLs to listen on for peer traffic.")
+    listen_peer_urls: Urls = _setting(
+        (),
+        MEMBER,
+        "URLs to listen on for peer traffic. The daemon listens on http://localhost:2380 if it is not told; an"
+        " embedded node, which most often is alone, only if it is.",
+    )
     listen_client_urls: Urls = _setting(
         (CLIENT_URL,), MEMBER, "URLs to listen on for client traffic, gRPC and HTTP."
     )

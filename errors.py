@@ -203,6 +203,12 @@ TimeoutWaitAppliedIndex = _error(
     "request timed out, waiting for the applied index took too long",
 )
 Unhealthy = _error(Code.UNAVAILABLE, "unhealthy cluster")
+InstallingSnapshot = _error(
+    Code.UNAVAILABLE,
+    "this member takes over a snapshot; try again, or ask another",
+    "etcd opens a second database instead, and has no such error.",
+    prefix="triode: ",
+)
 
 # --- Without a status of their own in etcd, hence Unknown ---------------------------------------
 TimeoutLeaderTransfer = _error(Code.UNKNOWN, "request timed out, leader transfer took too long")

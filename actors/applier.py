@@ -1,8 +1,10 @@
 """The MVCC applier: executes committed entries, in order, exactly once.
 
-An entry whose index is not beyond the store's consistent index has been executed before a restart and is
-skipped; membership changes are still told to raft, which keeps no state of its own on disk. The consistent
-index is committed in the same backend transaction as what it covers.
+The consistent index is committed in the same backend transaction as what it covers, and a start goes on from
+there. A membership change is executed on the table of members and told to raft at once.
+
+A snapshot from the leader takes the place of everything. Its content goes into the engine beside the loop,
+which may take seconds; what comes to the applier meanwhile waits, and reads that need the engine are refused.
 
 A request that fails (`EtcdError`) fails alike on every member: that is a result, and it is sent to the
 client. Any other exception means that this member can no longer follow the others: the node stops.
@@ -14,18 +16,20 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from ..errors import DiskFull, EtcdError, LeaderChanged, Stopped, TooManyRequests
+from ..backends.contract import Reader
+from ..errors import CorruptData, DiskFull, EtcdError, LeaderChanged, Stopped, TooManyRequests
 from ..raft.codec import decode_conf_change
-from ..raft.types import ConfChange, Entry, EntryType
+from ..raft.types import NO_NODE, ConfChange, Entry, EntryType, Snapshot
 from . import proposals
 from .actor import PromptActor, Restart
 from .call import Call
 from .errors import MailboxClosed
 from .execute import Executor
 from .log import Log, duration
+from .pending import Pending
 from .world import World
 
-__all__ = ["Applier", "Apply", "CommitBackend", "Run", "ServeReads"]
+__all__ = ["Applier", "Apply", "CommitBackend", "Install", "Run", "ServeReads"]
 
 
 log = Log("triode.applier")
@@ -37,6 +41,14 @@ class Apply:
     """Execute these committed entries."""
 
     entries: Sequence[Entry]
+
+
+@attrs.frozen
+class Install:
+    """Make a received snapshot the state, then call `done`. The log has recorded it already."""
+
+    snapshot: Snapshot
+    done: Callable[[], None]
 
 
 @attrs.frozen
@@ -58,7 +70,7 @@ class Run:
     work: Callable[[], None]
 
 
-Message = Apply | ServeReads | CommitBackend | Run
+Message = Apply | Install | ServeReads | CommitBackend | Run
 
 
 class Applier(PromptActor[Message]):
@@ -71,7 +83,7 @@ class Applier(PromptActor[Message]):
         self,
         executor: Executor,
         world: World,
-        pending: Callable[[], dict[int, Call]],
+        pending: Pending,
         *,
         applied_index: int,
         batch_limit: int,
@@ -85,11 +97,15 @@ class Applier(PromptActor[Message]):
         self._batch_limit = batch_limit
         self._warning_seconds = warning_seconds
         self.applied_index = applied_index
-        self.applied_term = 0
+        self.applied_term = executor.store.term
         self.applied_total = 0
         self.slow_total = 0
         self._waiting: list[ServeReads] = []
+        self._installing = False
+        self._after_install: list[Message] = []
         self.conf_change: Callable[[ConfChange], None]
+        self.read_snapshot: Callable[[Snapshot], Reader]
+        self.restore: Callable[[Snapshot], None]
         self.on_disk_full: Callable[[DiskFull], None]
         self.on_commit: Callable[[float], None] = lambda _seconds: None
         self.after_batch: Callable[[], None] = lambda: None
@@ -106,6 +122,9 @@ class Applier(PromptActor[Message]):
             raise Stopped from None
 
     def handle_now(self, batch: list[Message]) -> None:
+        if self._installing:
+            self._after_install += batch
+            return
         started = self._world.clock.now()
         commit = False
         for message in batch:
@@ -115,6 +134,9 @@ class Applier(PromptActor[Message]):
                 self._waiting.append(message)
             elif type(message) is Run:
                 message.work()
+            elif type(message) is Install:
+                self._installing = True
+                self.nursery.start_soon(self._install, message)
             else:
                 commit = True
         if self._waiting:
@@ -137,48 +159,81 @@ class Applier(PromptActor[Message]):
             )
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        pending = self._pending()
+        by_index = self._pending.by_index
         store = self._store
-        executed_before = store.consistent_index
-        if pending and self._oldest is None and entries:
-            self._oldest = pending.get(entries[0].index)
+        if by_index and self._oldest is None and entries:
+            self._oldest = by_index.get(entries[0].index)
         for entry in entries:
             term, index, kind, data = entry
             assert index == self.applied_index + 1, "no entry is left out"
-            call = pending.pop(index, None) if pending else None
+            call = by_index.pop(index, None) if by_index else None
             if call is not None and call.term != term:
                 call.refuse(LeaderChanged())
                 call = None
-            if index > executed_before:
-                # before the entry's writes, so that whichever commit takes them takes the index too
-                store.consistent_index = index
-                store.term = term
-                if kind is EntryType.NORMAL and data:
+            # before the entry's writes, so that whichever commit takes them takes the index too
+            store.consistent_index = index
+            store.term = term
+            if kind is EntryType.NORMAL:
+                if data:
                     self._execute(data, call)
-            if kind is not EntryType.NORMAL:
-                self._change_membership(entry, execute=index > executed_before)
+            else:
+                self._change_membership(entry)
             self.applied_index = index
             self.applied_term = term
         self.applied_total += len(entries)
 
     def _execute(self, data: bytes, call: Call | None) -> None:
-        if call is not None:
-            try:
-                call.answer(self._executor.execute(call.kind, call.request))
-            except EtcdError as error:
-                call.refuse(error)
-            return
-        kind, request, _ = proposals.decode(data)
+        if call is None:
+            kind, request, request_id = proposals.decode(data)
+            call = self._pending.by_id.pop(request_id, None)
+        else:
+            kind, request = call.kind, call.request
         try:
-            self._executor.execute(kind, request)
-        except EtcdError:
-            return  # the member that the client asked tells it
+            answer = self._executor.execute(kind, request, answered=call is not None)
+        except EtcdError as error:
+            if call is not None:  # otherwise the member that the client asked tells it
+                call.refuse(error)
+        else:
+            if call is not None:
+                call.answer(answer)
 
-    def _change_membership(self, entry: Entry, *, execute: bool) -> None:
+    def _change_membership(self, entry: Entry) -> None:
+        """A change that the table refuses is told to raft as one of nobody, which ends it all the same."""
         change = decode_conf_change(entry.data)
-        if execute:
-            self._executor.change_membership(change)
-        self.conf_change(change)
+        call = self._pending.by_id.pop(change.id, None)
+        error = self._executor.change_membership(change)
+        self.conf_change(change if error is None else attrs.evolve(change, node_id=NO_NODE))
+        if call is not None and error is not None:
+            call.refuse(error)
+        elif call is not None:
+            call.answer(b"")
+
+    async def _install(self, message: Install) -> None:
+        """See the module; the engine changes in one transaction, so a crash leaves the old state or the new."""
+        meta, backend = message.snapshot.metadata, self._store.backend
+        started = self._world.clock.now()
+        log.info(
+            "applying snapshot", current_applied_index=self.applied_index, incoming_index=meta.index
+        )
+        content = self.read_snapshot(message.snapshot)
+        engine = backend.replacing()
+        try:
+            await self._world.in_thread(lambda: engine.replace(content))
+        finally:
+            backend.replaced(engine)
+        self.restore(message.snapshot)
+        if self._store.consistent_index > meta.index:
+            raise CorruptData(
+                f"the snapshot at log index {meta.index} has a state of {self._store.consistent_index}"
+            )
+        self._store.consistent_index, self._store.term = meta.index, meta.term
+        self.applied_index, self.applied_term = meta.index, meta.term
+        took = duration(self._world.clock.now() - started)
+        log.info("applied snapshot", applied_index=meta.index, took=took)
+        self._installing = False
+        waiting, self._after_install = self._after_install, []
+        message.done()
+        self.handle_now(waiting)
 
     def _serve_reads(self) -> None:
         still = []

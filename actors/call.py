@@ -42,6 +42,7 @@ class Call:
         kind: the field number of InternalRaftRequest for a proposal, 0 otherwise.
         request: the decoded request.
         data: the encoded proposal, empty for calls that are not proposed.
+        request_id: the number that the proposal bears, on whichever member it is applied.
         term: the raft term in which the proposal was appended.
         deadline: seconds of the node's clock after which nobody waits any more.
     """
@@ -53,6 +54,7 @@ class Call:
         "kind",
         "metadata",
         "request",
+        "request_id",
         "sink",
         "tag",
         "term",
@@ -72,6 +74,7 @@ class Call:
         self.kind = 0
         self.request: Any = None
         self.data = b""
+        self.request_id = 0
         self.term = 0
         self.deadline = 0.0
 

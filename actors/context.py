@@ -23,7 +23,9 @@ from .proposer import Proposer
 from .world import World
 
 if TYPE_CHECKING:
+    from ..raft.types import ConfChange
     from .call import Call
+    from .peers.contract import Peers
     from .quota import QuotaGuard
 
 __all__ = ["NodeContext", "RaftView"]
@@ -39,6 +41,14 @@ class RaftView(Protocol):
 
     @property
     def is_leader(self) -> bool: ...
+
+    def match_index(self, member: int) -> int | None:
+        """The last log index that `member` is known to have; None if it has none, or this one does not lead."""
+        ...
+
+    async def wait_leader_change(self) -> None:
+        """Return when this member knows of another leader, or of none any more."""
+        ...
 
 
 @attrs.define(slots=False, eq=False)
@@ -65,6 +75,11 @@ class NodeContext:
     spawn: Callable[[Callable[[], Awaitable[Any]]], None]
     flush: Callable[[], None]
     member_id: int = 0
+    peers: Peers = attrs.field(default=None)  # set as soon as there are links
+    propose_change: Callable[[ConfChange, Call], None] = attrs.field(default=None)
+    """Propose a membership change, to which it gives an ID; the call is answered with nothing when it is applied."""
+    when_applied: Callable[[int, Callable[[], None]], None] = attrs.field(default=None)
+    """Call something as soon as the entry at an index is applied."""
 
     @property
     def reads_locally(self) -> bool:

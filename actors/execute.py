@@ -68,13 +68,18 @@ class Executor:
             proposals.DOWNGRADE_INFO_SET: self._downgrade_info_set,
         }
         self._active = self._plain
+        self._answered = True
         self.restrict()
 
-    def execute(self, kind: int, request: Any) -> bytes:
-        """Execute a request and return its encoded response; raises the EtcdError that it ends in."""
+    def execute(self, kind: int, request: Any, *, answered: bool = True) -> bytes:
+        """Execute a request and return its encoded response; raises the EtcdError that it ends in.
+
+        A response that nobody waits for (`answered` false) may lack what is dear to compute.
+        """
         method = self._active.get(kind)
         if method is None:
             raise UnknownMethod
+        self._answered = answered
         return method(request)
 
     def restrict(self) -> None:
@@ -117,7 +122,9 @@ class Executor:
         return delete_response(self.header.framed(result.revision), result)
 
     def _txn(self, request: Any) -> bytes:
-        result = self.store.txn(request)
+        result = self.store.txn(request, answered=self._answered)
+        if not self._answered:
+            return b""
         return txn_response(self.header.framed(result.revision), result)
 
     def _txn_without_space(self, request: Any) -> bytes:

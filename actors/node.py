@@ -8,59 +8,62 @@ first, then the connections drain, and the log is closed last.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import attrs
 import trio
 
+from ..backends.contract import Reader
 from ..config import Config
-from ..errors import ConfigError, DiskFull, NoSpace
+from ..errors import DiskFull
 from ..mvcc.alarm import Alarms
 from ..mvcc.autocompact import auto_compactor
 from ..mvcc.lease import Lessor, ttl_seconds_min
 from ..mvcc.quota import Quota
 from ..mvcc.store import Store
 from ..mvcc.watch import WatchHub
-from ..raft.bootstrap import Peer
 from ..raft.config import Config as RaftConfig
 from ..raft.raw_node import RawNode
-from ..raft.types import ConfChange, ConfState
-from ..rpc.pb.membership_pb2 import (
-    Attributes,
-    ClusterMemberAttrSetRequest,
-    ClusterVersionSetRequest,
-)
-from ..version import CLUSTER_VERSION
+from ..raft.types import ConfChange, Snapshot
 from . import proposals
-from .actor import Actor, Restart
+from .actor import Actor
 from .answers import Header
 from .applier import Applier, CommitBackend
+from .bootstrap import Bootstrap, Initialized, plan
 from .broadcaster import Broadcaster
 from .call import Call
 from .compactor import Compactor
 from .context import NodeContext
-from .errors import MailboxClosed
+from .departure import Departure
 from .execute import Executor
 from .grpc_metrics import GrpcMetrics
+from .handover import Handover
 from .helpers import Periodic, Tasks
 from .listener import Bound, bind
 from .local_client import LocalClient
 from .log import Log
-from .membership import Member, Membership, cluster_id, member_id
+from .member import Member
+from .membership import Membership
 from .metrics import Metrics
 from .observe import Observer
 from .outbox import Outbox
 from .pages import Pages
+from .peer_owner import Owner
+from .peers.contract import PeerReply
 from .proposer import REQUEST_SECONDS_BASE, Proposer
+from .publication import Publication
 from .quota import QuotaGuard
-from .raft_peer import ApplyConfChange, Campaign, RaftPeer, ReadIndex, Tick
+from .raft_mail import Tick
+from .raft_peer import RaftPeer
+from .read_rounds import ReadIndex
 from .reaper import Reaper
 from .running import running
 from .serving import ClientListener
 from .slow import SlowRequests
+from .snapshot_exchange import Position, SnapshotExchange
 from .snapshotter import Snapshotter
-from .storage import open_storage
+from .storage import OpenedStorage, open_storage
 from .supervisor import Supervisor
 from .timed import make_dispatcher
 from .wal_writer import NoLog, WalWriter
@@ -79,85 +82,115 @@ class Node:
         context: the parts, for services and for those who embed.
         dispatcher: the services by RPC path.
         local: a client in this program, without a socket.
+        peers: the links to the other members.
         supervisor: the actors' tree; `start_child` hangs another actor into it.
     """
 
-    def __init__(self, config: Config, world: World) -> None:
+    def __init__(
+        self,
+        config: Config,
+        world: World,
+        opened: OpenedStorage,
+        start: Bootstrap,
+        listening: Sequence[Sequence[Bound]],
+    ) -> None:
         self.config = config
         self.world = world
-        members = initial_members(config)
-        mine = next(m for m in members if m.name == config.name)
-        with ExitStack() as stack:
-            self._listening = [
-                self._bind(urls, stack)
-                for urls in (
-                    config.listen_client_urls,
-                    config.listen_client_http_urls,
-                    config.listen_metrics_urls,
-                )
-            ]
-            self.bound = self._listening[0]
-            self.opened = open_storage(config, world, mine.id, cluster_id(m.id for m in members))
-            stack.callback(self.opened.close)
-            if self.opened.log.fresh and config.initial_cluster_state == "existing":
-                raise ConfigError(
-                    "initial-cluster-state: joining an existing cluster is not supported yet; use 'new'"
-                )
-            self._assemble(mine)
-            self._stack = stack.pop_all()
-
-    @staticmethod
-    def _bind(urls: Sequence[str], stack: ExitStack) -> list[Bound]:
-        bound = bind(urls)
-        for one in bound:
-            stack.callback(one.close)
-        return bound
+        self.opened = opened
+        self.member_id = opened.log.member_id
+        self.bound = listening[0]
+        self.election_ticks = max(2, round(config.election_timeout / config.heartbeat_interval))
+        self._make_state()
+        self._make_raft(start)
+        self._make_context()
+        self._make_actors()
+        self._make_links(start)
+        grpc = GrpcMetrics()
+        self.dispatcher = make_dispatcher(self.context, grpc)
+        self.pages = Pages(self.context, self.dispatcher, self.metrics)
+        self.clients = ClientListener(
+            self.context, self.dispatcher, self.outbox, self.pages, *listening
+        )
+        self.observer = Observer(self, Metrics(), grpc)
+        self.local = LocalClient(self.dispatcher, self.outbox)
+        self._wire()
+        self.supervisor = Supervisor("node", self._actors(), random=world.random)
 
     # --- assembly -------------------------------------------------------------------------------
 
-    def _assemble(self, mine: Member) -> None:
+    def _make_state(self) -> None:
+        """What every member keeps alike."""
         config, world, opened = self.config, self.world, self.opened
-        raft_log = opened.log
+        backend = opened.backend
         self.outbox = Outbox()
         self.tasks = Tasks()
-        self.header = Header(raft_log.cluster_id, raft_log.member_id)
-        lessor = Lessor(
-            opened.backend,
-            ttl_seconds_min=ttl_seconds_min(config.election_timeout),
-        )
-        store = Store(opened.backend, lease_hooks=lessor)
-        membership = Membership(opened.backend, raft_log.cluster_id)
-        alarms = Alarms(opened.backend)
-        hub = WatchHub(
-            store,
+        self.header = Header(opened.log.cluster_id, self.member_id)
+        self.lessor = Lessor(backend, ttl_seconds_min=ttl_seconds_min(config.election_timeout))
+        self.store = Store(backend, lease_hooks=self.lessor)
+        self.membership = Membership(backend, opened.log.cluster_id)
+        self.alarms = Alarms(backend)
+        self.hub = WatchHub(
+            self.store,
             header=self.header.message,
             on_lagging=lambda: self.broadcaster.wake(),  # noqa: PLW0108  # made later
             random=world.random.random,
             progress_interval_seconds=config.watch_progress_notify_interval,
         )
-        self.executor = Executor(store, lessor, alarms, membership, self.header, world.clock)
-        self.peer = self._make_peer(mine)
-        ids = proposals.RequestIds(raft_log.member_id, int(world.clock.wall() * 1000))
+        self.executor = Executor(
+            self.store, self.lessor, self.alarms, self.membership, self.header, world.clock
+        )
+
+    def _make_raft(self, start: Bootstrap) -> None:
+        config, raft_log = self.config, self.opened.log
+        if raft_log.applied_index:
+            raft_log.storage.conf_state = self.membership.conf_state()
+        node = RawNode(
+            RaftConfig(
+                id=self.member_id,
+                storage=raft_log.storage,
+                random_below=self.world.random.randrange,
+                election_ticks=self.election_ticks,
+                applied=raft_log.applied_index,
+                committed_bytes_max=COMMITTED_BYTES_MAX,
+                check_quorum=True,
+                pre_vote=config.pre_vote,
+                logger=Log("triode.raft"),
+            )
+        )
+        if start.peers:
+            node.bootstrap(start.peers)
+        self.request_ids = proposals.RequestIds(self.member_id, int(self.world.clock.wall() * 1000))
+        self.peer = RaftPeer(
+            node,
+            raft_log.storage,
+            self.world,
+            applied_index=lambda: self.applier.applied_index,
+            request_ids=self.request_ids,
+            request_seconds_max=REQUEST_SECONDS_BASE + 2 * config.election_timeout,
+        )
+
+    def _make_context(self) -> None:
+        config, opened = self.config, self.opened
         proposer = Proposer(
             self.peer.offer,
-            ids,
+            self.request_ids,
             request_bytes_max=config.max_request_bytes,
             election_seconds=config.election_timeout,
         )
-        quota = Quota(config.quota_backend_bytes, opened.backend.engine.size)
+        quota = Quota(config.quota_backend_bytes, opened.backend.size)
         self.context = NodeContext(
             config=config,
-            world=world,
+            world=self.world,
             data_dir=opened.data_dir,
             backend=opened.backend,
-            store=store,
-            lessor=lessor,
-            alarms=alarms,
-            membership=membership,
+            store=self.store,
+            lessor=self.lessor,
+            alarms=self.alarms,
+            membership=self.membership,
             header=self.header,
-            hub=hub,
+            hub=self.hub,
             proposer=proposer,
-            quota=QuotaGuard(quota, raft_log.member_id, proposer, self.tasks.spawn),
+            quota=QuotaGuard(quota, self.member_id, proposer, self.tasks.spawn),
             raft=self.peer,
             applied_index=lambda: self.applier.applied_index,
             read_index=self._read_index,
@@ -165,51 +198,45 @@ class Node:
             after_sweep=lambda then: self.compactor.after_sweep(then),  # noqa: PLW0108  # made later
             spawn=self.tasks.spawn,
             flush=self.outbox.flush,
-            member_id=raft_log.member_id,
+            member_id=self.member_id,
         )
-        self._make_actors()
-        grpc = GrpcMetrics()
-        self.dispatcher = make_dispatcher(self.context, grpc)
-        self.pages = Pages(self.context, self.dispatcher, self.metrics)
-        self.clients = ClientListener(
-            self.context, self.dispatcher, self.outbox, self.pages, *self._listening
-        )
-        self.observer = Observer(self, Metrics(), grpc)
-        self.local = LocalClient(self.dispatcher, self.outbox)
-        self.supervisor = Supervisor("node", self._actors(), random=world.random)
 
-    def _make_peer(self, mine: Member) -> RaftPeer:
-        config, raft_log = self.config, self.opened.log
-        ticks = max(2, round(config.election_timeout / config.heartbeat_interval))
-        node = RawNode(
-            RaftConfig(
-                id=raft_log.member_id,
-                storage=raft_log.storage,
-                random_below=self.world.random.randrange,
-                election_ticks=ticks,
-                committed_bytes_max=COMMITTED_BYTES_MAX,
-                check_quorum=True,
-                pre_vote=config.pre_vote,
-            )
-        )
-        if raft_log.fresh:
-            context = attrs.evolve(mine, client_urls=()).to_json()
-            node.bootstrap([Peer(raft_log.member_id, context)])
-        return RaftPeer(
-            node,
-            raft_log.storage,
+    def _make_links(self, start: Bootstrap) -> None:
+        self.departure = Departure()
+        self.exchange = SnapshotExchange(
+            self.opened.backend,
+            self.opened.snapshots,
             self.world,
-            applied_index=lambda: self.applier.applied_index,
-            request_seconds_max=REQUEST_SECONDS_BASE + 2 * config.election_timeout,
+            lambda: Position(
+                self.applier.applied_index, self.applier.applied_term, self.snapshotter.conf_state
+            ),
+            self.peer.step,
         )
+        owner = Owner(
+            self.peer,
+            self.membership,
+            self.exchange,
+            self.departure,
+            member_id=self.member_id,
+            answer=self._answer_peer,
+        )
+        self.peers = self.world.peers(owner, self.config, self.world)
+        self.context.peers = self.peers
+        for member in (*start.members, *self.membership.members.values()):
+            self._talk_to(member)
+
+    async def _answer_peer(self, verb: str, target: str, body: bytes) -> PeerReply | None:
+        del verb, target, body
+        await trio.lowlevel.checkpoint()
+        return None
 
     def _make_actors(self) -> None:
         config, context, world = self.config, self.context, self.world
         self.applier = Applier(
             self.executor,
             world,
-            lambda: self.peer.pending,
-            applied_index=self.opened.log.snapshot_index,
+            self.peer.pending,
+            applied_index=self.opened.log.applied_index,
             batch_limit=config.backend_batch_limit,
             warning_seconds=config.warning_apply_duration,
         )
@@ -239,21 +266,27 @@ class Node:
             self.peer,
             self.wal_writer,
             world,
+            keep_from=lambda index: self.exchange.keep_from(index),  # noqa: PLW0108  # made later
             conf_state=self.opened.log.storage.initial_state()[1],
             last_index=self.opened.log.snapshot_index,
             snapshot_count=config.snapshot_count,
             catchup_entries=config.snapshot_catchup_entries,
         )
-        self._leading = trio.Event()
+        self._led = trio.Event()
         self._log_full: DiskFull | None = None
-        self._wire()
 
     def _wire(self) -> None:
+        membership = self.membership
+        membership.on_added = membership.on_updated = self._talk_to
+        membership.on_removed = self._part_with
+        self.peer.send = self.peers.send
         self.peer.save = self.wal_writer.ref.tell
         self.peer.apply = self.applier.take
         self.peer.on_leader_change = self._leader_changed
         self.peer.on_log_full = self._log_failed
         self.applier.conf_change = self._conf_change
+        self.applier.read_snapshot = self._read_snapshot
+        self.applier.restore = self._restore
         self.applier.on_disk_full = self._disk_full
         self.applier.after_batch = self._after_batch
         self.applier.on_answered = SlowRequests(
@@ -264,20 +297,32 @@ class Node:
 
     def _actors(self) -> list[Any]:
         config = self.config
-        interval = config.backend_batch_interval
         return [
             self.wal_writer,
             self.applier,
-            Periodic("committer", interval, lambda: self.applier.ref.tell(CommitBackend())),
+            Periodic(
+                "committer",
+                config.backend_batch_interval,
+                lambda: self.applier.ref.tell(CommitBackend()),
+            ),
             self.snapshotter,
+            *([self.peers] if isinstance(self.peers, Actor) else []),
             self.peer,
             Periodic("ticker", config.heartbeat_interval, lambda: self.peer.ref.tell(Tick())),
+            self.departure,
             self.compactor,
             self.broadcaster,
             self.tasks,
-            _Election(self),
+            Publication(self),
             self.reaper,
             self.clients,
+            Handover(
+                self.peer,
+                self.membership,
+                self.peers,
+                mine=self.member_id,
+                seconds_max=config.election_timeout,
+            ),
         ]
 
     # --- wiring ---------------------------------------------------------------------------------
@@ -294,12 +339,12 @@ class Node:
                 context.hub.notify(store.revision, ())
         self.outbox.flush()
         self.snapshotter.look()
-        if not self._leading.is_set() and self._leads():
-            self._leading.set()
+        if not self._led.is_set() and self._is_led():
+            self._led.set()
 
-    def _leads(self) -> bool:
-        """Whether this member leads and has applied an entry of its own term."""
-        return self.peer.is_leader and self.applier.applied_term == self.peer.term
+    def _is_led(self) -> bool:
+        """Whether there is a leader, and this member has applied an entry of its term."""
+        return self.peer.leader != 0 and self.applier.applied_term == self.peer.term
 
     def _leader_changed(self, leader: int, term: int) -> None:
         self.header.set_term(term)
@@ -314,19 +359,39 @@ class Node:
             log.warning("lost leader", term=term)
 
     def _conf_change(self, change: ConfChange) -> None:
-        def applied(conf_state: ConfState) -> None:
-            self.snapshotter.set_conf_state(conf_state)
+        self.snapshotter.set_conf_state(self.peer.apply_conf_change(change))
 
-        self.snapshotter.conf_change_applied()
-        with suppress(MailboxClosed):  # raft has been stopped: the next start applies it again
-            self.peer.ref.tell(ApplyConfChange(change, applied))
+    def _talk_to(self, member: Member) -> None:
+        if member.id != self.member_id:
+            self.peers.add(member.id, member.peer_urls)
+
+    def _part_with(self, member: Member) -> None:
+        if member.id == self.member_id:
+            self.departure.removed(by_log=True)
+        else:
+            self.peers.remove(member.id)
+
+    def _read_snapshot(self, snapshot: Snapshot) -> Reader:
+        return self.opened.snapshots.open(snapshot.metadata.index)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        """The backend's content is another: everything that was read from it is read again."""
+        backend, index = self.opened.backend, snapshot.metadata.index
+        self.lessor.restore(backend)
+        self.store.restore(backend)
+        self.alarms.restore(backend)
+        self.executor.restrict()
+        self.membership.reload()
+        self.snapshotter.installed(index, snapshot.metadata.conf_state)
+        self.hub.restore(self.store)
+        self.opened.snapshots.remove_up_to(index)
 
     def _disk_full(self, error: DiskFull) -> None:
         self.peer.refuse_writes(error)
 
     def _log_failed(self, error: DiskFull) -> None:
         self._log_full = error
-        self._leading.set()
+        self._led.set()
 
     def _read_index(self, call: Call, then: Callable[[], None]) -> None:
         def read() -> None:
@@ -356,66 +421,19 @@ class Node:
             return listened
         return config.advertise_client_urls
 
-    async def wait_leading(self) -> None:
-        """Return when this member leads and can answer; raises DiskFull if it cannot even be elected."""
-        was_leading = self._leading.is_set()
-        await self._leading.wait()
-        if self._log_full is not None and not was_leading:
+    async def wait_led(self) -> None:
+        """Return when there is a leader and this member is up to date with it.
+
+        Raises DiskFull if the log cannot even take the vote.
+        """
+        was_led = self._led.is_set()
+        await self._led.wait()
+        if self._log_full is not None and not was_led:
             raise self._log_full
 
     def metrics(self) -> bytes:
         """The metrics page, as Prometheus reads it."""
         return self.observer.page()
-
-    def close(self) -> None:
-        """Close what is open; after the actors have stopped."""
-        self._stack.close()
-
-    async def publish(self) -> None:
-        """Tell the cluster this member's name and client URLs, and its version if there is none."""
-        config, context = self.config, self.context
-        mine = context.membership.members.get(context.member_id)
-        client_urls = self.client_urls
-        if mine is None or (mine.name, mine.client_urls) != (config.name, client_urls):
-            await context.proposer.ask(
-                proposals.CLUSTER_MEMBER_ATTR_SET,
-                ClusterMemberAttrSetRequest(
-                    member_ID=context.member_id,
-                    member_attributes=Attributes(name=config.name, client_urls=client_urls),
-                ),
-            )
-            log.info(
-                "published local member to cluster through raft",
-                local_member_id=f"{context.member_id:x}",
-                name=config.name,
-                client_urls=list(client_urls),
-            )
-        if context.membership.version is None:
-            await context.proposer.ask(
-                proposals.CLUSTER_VERSION_SET, ClusterVersionSetRequest(ver=CLUSTER_VERSION)
-            )
-
-
-class _Election(Actor[None]):
-    """Starts when this member leads and has published itself; nobody is served before."""
-
-    restart = Restart.TEMPORARY
-    mailbox_messages_max = 1
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(name="election")
-        self._node = node
-
-    async def started(self) -> None:
-        self._node.peer.ref.tell(Campaign())
-        await self._node.wait_leading()
-        try:
-            await self._node.publish()
-        except NoSpace:  # the disk is full: what is there can be read all the same
-            log.warning("cannot publish this member's client URLs, as writes are refused")
-
-    async def run(self) -> None:
-        await trio.sleep_forever()
 
 
 @asynccontextmanager
@@ -424,38 +442,44 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """Run a member for the length of the block; it serves when the block begins.
 
+    A member of a cluster serves when it has found a quorum: open the members of one program side by side.
+
     Raises:
         ConfigError: a setting is wrong.
-        NodeError: this machine's fault: an address in use, a locked or corrupt data directory.
+        NodeError: this machine's fault: an address in use, a locked or corrupt data directory; or the cluster's:
+            JoinRefused, and MemberRemoved, now or later.
     """
-    node = Node(config or Config(), world or World.real())
-    try:
+    config, world = config or Config(), world or World.real()
+    with ExitStack() as stack:
+        listening = [
+            _bind(urls, stack)
+            for urls in (
+                config.listen_client_urls,
+                config.listen_client_http_urls,
+                config.listen_metrics_urls,
+            )
+        ]
+        opened = open_storage(config, world)
+        stack.callback(opened.close)
+        start = await plan(config, world, _initialized(opened))
+        if opened.found is None:
+            opened.begin(start.member_id, start.cluster_id)
+        node = Node(config, world, opened, start, listening)
         async with running(node.supervisor):
             yield node
-    finally:
-        node.close()
 
 
-def initial_members(config: Config) -> list[Member]:
-    """The members of `initial-cluster`; several URLs of a member are several pairs of its name."""
-    text = config.initial_cluster or ",".join(
-        f"{config.name}={url}" for url in config.initial_advertise_peer_urls
-    )
-    urls: dict[str, list[str]] = {}
-    for pair in text.split(","):
-        name, equals, url = pair.partition("=")
-        if not equals or not url:
-            raise ConfigError(f"initial-cluster: {pair!r} is not NAME=URL")
-        urls.setdefault(name.strip(), []).append(url.strip())
-    if config.name not in urls:
-        raise ConfigError(
-            f"initial-cluster: there is no member {config.name!r} in {text!r};"
-            " add NAME=URL for it or set `name`"
-        )
-    if len(urls) > 1:
-        raise ConfigError("initial-cluster: clusters of several members are not supported yet")
-    token = config.initial_cluster_token
-    return [
-        Member(id=member_id(of, token), peer_urls=tuple(sorted(of)), name=name)
-        for name, of in urls.items()
-    ]
+def _bind(urls: Sequence[str], stack: ExitStack) -> list[Bound]:
+    bound = bind(urls)
+    for one in bound:
+        stack.callback(one.close)
+    return bound
+
+
+def _initialized(opened: OpenedStorage) -> Initialized | None:
+    """Who a member that has run before finds itself to be."""
+    found = opened.found
+    if found is None:
+        return None
+    table = Membership(opened.backend, found.cluster_id)
+    return Initialized(found.member_id, found.cluster_id, table.members, table.removed)

@@ -67,16 +67,24 @@ class RequestIds:
     """IDs that no other member gives, nor this one after a restart (etcd's idutil).
 
     Two bytes of the member's ID, five of the start time, one that counts (and carries over).
+
+    Attributes:
+        last: the ID that was given last.
     """
 
     def __init__(self, member_id: int, start_milliseconds: int) -> None:
-        self._next = (member_id & 0xFFFF) << 48 | (start_milliseconds & 0xFF_FFFF_FFFF) << 8
+        self.last = (member_id & 0xFFFF) << 48 | (start_milliseconds & 0xFF_FFFF_FFFF) << 8
         self._high = -1
         self._head = self._tail = b""
 
+    def number(self) -> int:
+        """The next ID."""
+        self.last += 1
+        return self.last
+
     def header(self) -> bytes:
         """The framed RequestHeader of the next ID. Only its low bits are encoded each time."""
-        self._next = number = self._next + 1
+        number = self.number()
         high = number >> 14
         if high != self._high:
             self._high = high

@@ -28,6 +28,7 @@ class Proposer:
         election_seconds: float,
     ) -> None:
         self._tell = tell
+        self._ids = ids
         self._next_header = ids.header
         self._request_bytes_max = request_bytes_max
         self.timeout_seconds = REQUEST_SECONDS_BASE + 2 * election_seconds
@@ -45,6 +46,7 @@ class Proposer:
         call.kind = kind
         call.request = request
         call.data = data
+        call.request_id = self._ids.last
         try:
             self._tell(call)
         except MailboxFull:

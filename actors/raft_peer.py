@@ -1,15 +1,17 @@
 """The raft peer: the one task that drives the consensus state machine.
 
 Each turn it takes everything in its mailbox, steps the state machine, and makes at most one `Ready` of it:
-entries go to the WAL writer, committed entries to the applier. While a save is on its way to the disk,
-proposals gather in the mailbox and in raft's log, which is what makes the next fsync a group fsync.
+messages go to the links, entries to the WAL writer, committed entries to the applier. While a save is on its way to
+the disk, proposals gather in the mailbox and in raft's log, which is what makes the next fsync a group
+fsync. What a leader tells its followers leaves before its own save: their disks work beside its own, and it
+counts itself only when its entries are durable (dissertation, 10.2.1).
 
-Who waits for what: `pending` maps the index of a proposed entry to its call. An index alone names nothing (a
-new leader may put another entry there), but index and term together do: if the entry that is committed at the
-index has the term in which the call was appended, it is the call's entry (Raft paper, section 5.3).
+Membership changes take effect when they are applied. The applier says so by a direct call, in the turn that
+handed it the entries, so that raft's next step knows the new configuration.
 
-What clients bring goes through `offer`, which leaves room in the mailbox for what the node's own actors must be
-able to say: a `Saved` that does not fit would be the end of the node.
+What clients bring goes through `offer`, and what other members send through `step`; both leave room in the
+mailbox for what the node's own actors must be able to say: a `Saved` that does not fit would be the end of
+the node.
 
 A full disk has two degrees. When the backend cannot commit, new proposals are refused, and those that are in the
 log already are executed and answered. When the log itself cannot be written, these wait for nothing: they are
@@ -21,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import attrs
+import trio
 
 from ..errors import (
     DiskFull,
@@ -32,73 +34,67 @@ from ..errors import (
     Stopped,
     TooManyRequests,
 )
-from ..raft.errors import ProposalDropped
+from ..raft.errors import ProposalDropped, StepLocalMessage, StepPeerNotFound
 from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
-from ..raft.types import ConfChange, ConfState, Entry, HardState
+from ..raft.types import ConfChange, ConfState, Entry, HardState, MessageType
+from ..raft.types import Message as RaftMessage
+from ..raft.wal import WalSnapshot
 from .actor import PromptActor, Restart
-from .applier import Apply, ServeReads
+from .applier import Apply, Install, ServeReads
 from .call import Call
-from .errors import MailboxClosed
+from .errors import MailboxClosed, MailboxFull
 from .log import Log
+from .pending import Pending
+from .proposals import RequestIds
+from .raft_mail import (
+    AdvanceTicks,
+    Campaign,
+    CompactLog,
+    Installed,
+    Look,
+    ProposeChange,
+    SnapshotSent,
+    Tick,
+    TransferLeader,
+    Unreachable,
+)
+from .read_rounds import READS_WAITING_MAX, ReadIndex, ReadRounds
 from .wal_writer import Save, Saved, SaveFailed
 from .world import World
 
-__all__ = ["ApplyConfChange", "Campaign", "CompactLog", "RaftPeer", "ReadIndex", "Tick"]
+__all__ = ["RaftPeer"]
 
 log = Log("triode.raft")
 OFFERS_WAITING_MAX = 16_384
+PEER_MESSAGES_WAITING_MAX = 4_096
 OWN_MESSAGES_MAX = 4_096  # of the node's actors, and ticks
 PROPOSALS_PENDING_MAX = 20_000
 COMMITTED_UNAPPLIED_ENTRIES_MAX = 5_000
 
-
-class Tick:
-    """One heartbeat interval has passed."""
-
-
-@attrs.frozen
-class Campaign:
-    """Stand for election now: a single voter need not wait for its timeout."""
-
-
-@attrs.frozen
-class ApplyConfChange:
-    """A committed membership change: tell raft, then call `done` with the new configuration."""
-
-    change: ConfChange
-    done: Callable[[ConfState], None]
-
-
-class ReadIndex:
-    """Call `then` when this member has applied all that was committed before now."""
-
-    __slots__ = ("call", "then")
-
-    def __init__(self, call: Call, then: Callable[[], None]) -> None:
-        self.call = call
-        self.then = then
-
-
-@attrs.frozen
-class CompactLog:
-    """The state up to `index` is in a durable snapshot; raft may forget entries before `keep_from`."""
-
-    index: int
-    keep_from: int
-    conf_state: ConfState
-
-
-Message = Call | ReadIndex | Tick | Campaign | Saved | SaveFailed | ApplyConfChange | CompactLog
+OwnMessage = (
+    AdvanceTicks
+    | Campaign
+    | CompactLog
+    | Installed
+    | Look
+    | Saved
+    | SaveFailed
+    | SnapshotSent
+    | Tick
+    | TransferLeader
+    | Unreachable
+)
+Message = Call | ReadIndex | ProposeChange | RaftMessage | OwnMessage
 
 
 class RaftPeer(PromptActor[Message]):
     """Owns the raft node; everybody else talks to it by message."""
 
     restart = Restart.NEVER
-    mailbox_messages_max = OFFERS_WAITING_MAX + OWN_MESSAGES_MAX
+    mailbox_messages_max = OFFERS_WAITING_MAX + PEER_MESSAGES_WAITING_MAX + OWN_MESSAGES_MAX
 
     def __init__(
         self,
@@ -107,6 +103,7 @@ class RaftPeer(PromptActor[Message]):
         world: World,
         *,
         applied_index: Callable[[], int],
+        request_ids: RequestIds,
         request_seconds_max: float,
     ) -> None:
         super().__init__(name="raft-peer")
@@ -114,31 +111,36 @@ class RaftPeer(PromptActor[Message]):
         self._storage = storage
         self._world = world
         self._applied_index = applied_index
+        self._request_ids = request_ids
+        self._request_seconds_max = request_seconds_max
         self._saving: Ready | None = None
         self._unsaved: HardState | None = None
         self._campaigning = False
+        self._in_turn = False
         self._apply_after: Sequence[Entry] = ()
         self._refuses_writes = False
         self._log_full = False
-        self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
-        self.pending: dict[int, Call] = {}
-        self._reads: dict[bytes, list[ReadIndex]] = {}
-        self._reads_asked = 0
-        self._request_seconds_max = request_seconds_max
         self._offers = self.mailbox
+        self._rounds = ReadRounds()
+        self._leader_changed = trio.Event()
+        self.pending = Pending()
         self.save: Callable[[Save], None]
-        self.apply: Callable[[Apply | ServeReads], None]
+        self.apply: Callable[[Apply | ServeReads | Install], None]
+        self.send: Callable[[Sequence[RaftMessage]], None] = lambda _messages: None
+        self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
         self.on_leader_change: Callable[[int, int], None] = lambda _leader, _term: None
         self.leader = 0
         self.term = 0
         self.commit_index = 0
-        self.last_index = 0
+        self.last_index = storage.last_index()
         self.leader_changes = 0
         self.proposals_failed = 0
         self.reads_failed = 0
         self.reads_late = 0
 
-    def offer(self, message: Call | ReadIndex) -> None:
+    # --- for others -----------------------------------------------------------------------------
+
+    def offer(self, message: Call | ReadIndex | ProposeChange) -> None:
         """Mail what a client brought. Raises TooManyRequests, or Stopped when the node is stopping."""
         offers = self._offers  # the property takes longer than all the rest
         if len(offers) >= OFFERS_WAITING_MAX:
@@ -148,16 +150,63 @@ class RaftPeer(PromptActor[Message]):
         except MailboxClosed:
             raise Stopped from None
 
+    def step(self, message: RaftMessage) -> None:
+        """Mail what another member sent; it is dropped if there is no room, as the network may do too."""
+        if len(self._offers) < OFFERS_WAITING_MAX + PEER_MESSAGES_WAITING_MAX:
+            with suppress(MailboxClosed):
+                self._offers.put_nowait(message)
+
+    def tell(self, message: OwnMessage) -> None:
+        """Mail something that raft can do without, at the worst: it is not told once it has stopped."""
+        with suppress(MailboxClosed, MailboxFull):
+            self.ref.tell(message)
+
+    def apply_conf_change(self, change: ConfChange) -> ConfState:
+        """Switch to the membership of an applied change; see the module for when."""
+        conf_state = self._node.apply_conf_change(change)
+        if not self._in_turn:
+            self.tell(Look())
+        return conf_state
+
+    def match_index(self, member: int) -> int | None:
+        """The last log index that `member` is known to have; None when this node does not lead."""
+        raft = self._node.raft
+        if raft.state is not StateType.LEADER:
+            return None
+        progress = raft.tracker.progress.get(member)
+        return None if progress is None else progress.match
+
+    async def wait_leader_change(self) -> None:
+        """Return when this member knows of another leader, or of none any more."""
+        await self._leader_changed.wait()
+
+    @property
+    def sole_voter(self) -> bool:
+        """Whether nobody else has to agree to anything."""
+        raft = self._node.raft
+        return raft.tracker.config.voters.ids == {raft.id}
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this member may append to the log."""
+        return self.leader != 0 and self.leader == self._node.raft.id
+
+    # --- a turn ---------------------------------------------------------------------------------
+
     def handle_now(self, batch: list[Message]) -> None:
+        self._in_turn = True
         proposals: list[Call] = []
         reads: list[ReadIndex] = []
         for message in batch:
-            if type(message) is Call:
-                proposals.append(message)
-            elif type(message) is ReadIndex:
-                reads.append(message)
+            kind = type(message)
+            if kind is Call:
+                proposals.append(message)  # type: ignore[arg-type]
+            elif kind is RaftMessage:
+                self._step(message)  # type: ignore[arg-type]
+            elif kind is ReadIndex:
+                reads.append(message)  # type: ignore[arg-type]
             else:
-                self._on_message(message)
+                self._on_message(message)  # type: ignore[arg-type]
         if proposals:
             self._propose(proposals)
         if reads:
@@ -165,22 +214,55 @@ class RaftPeer(PromptActor[Message]):
         self._make_ready()
         if self._campaigning:
             self._campaign()
+        self._in_turn = False
 
-    def _on_message(self, message: Message) -> None:
-        if type(message) is Saved:
-            self._saved()
-        elif type(message) is Tick:
-            self._node.tick()
-            self._sweep()
-            self.save_commit()
-        elif type(message) is ApplyConfChange:
-            message.done(self._node.apply_conf_change(message.change))
-        elif type(message) is CompactLog:
-            self._compact(message)
-        elif type(message) is Campaign:
-            self._campaigning = True
-        elif type(message) is SaveFailed:
-            self._log_failed(message.error)
+    def _on_message(self, message: ProposeChange | OwnMessage) -> None:
+        match message:
+            case Saved():
+                self._saved()
+            case Tick():
+                self._tick()
+            case ProposeChange():
+                self._propose_change(message)
+            case Installed():
+                self._complete()
+            case CompactLog():
+                self._compact(message)
+            case Campaign():
+                self._campaigning = True
+            case AdvanceTicks(ticks=ticks):
+                for _ in range(ticks):
+                    self._node.tick()
+            case TransferLeader(to=to):
+                self._node.transfer_leader(to)
+            case Unreachable(member=member):
+                self._node.report_unreachable(member)
+            case SnapshotSent(member=member, failed=failed):
+                self._node.report_snapshot(member, failed=failed)
+            case SaveFailed(error=error):
+                self._log_failed(error)
+            case Look():
+                pass
+
+    def _step(self, message: RaftMessage) -> None:
+        try:
+            self._node.step(message)
+        except (ProposalDropped, StepPeerNotFound):
+            pass  # the sender asks again, or is no member any more
+        except StepLocalMessage:
+            log.warning(
+                "refused a message that only a member itself may send", type=str(message.type)
+            )
+
+    def _tick(self) -> None:
+        self._node.tick()
+        now = self._world.clock.now()
+        self.pending.sweep(now)
+        late = self._rounds.late_total
+        self._rounds.sweep(now)
+        self.reads_late += self._rounds.late_total - late
+        self._take_up()
+        self.save_commit()
 
     def _campaign(self) -> None:
         """Try to be elected; raft refuses as long as membership changes wait to be applied."""
@@ -189,6 +271,8 @@ class RaftPeer(PromptActor[Message]):
             self._campaigning = False
             self._make_ready()
 
+    # --- proposals and reads --------------------------------------------------------------------
+
     def _propose(self, calls: list[Call]) -> None:
         refusal = self._refusal()
         if refusal is not None:
@@ -196,77 +280,119 @@ class RaftPeer(PromptActor[Message]):
             for call in calls:
                 call.refuse(refusal())
             return
+        deadline = self._world.clock.now() + self._request_seconds_max
+        for call in calls:
+            call.deadline = deadline
+        self._append(calls)
+
+    def _append(self, calls: list[Call]) -> None:
+        """Put them into the log here, or pass them on to the leader; without one they are held."""
+        pending = self.pending
         try:
             first, last = self._node.propose_batch([call.data for call in calls])
         except ProposalDropped:
-            self.proposals_failed += len(calls)
-            for call in calls:
-                call.refuse(NoLeader())
+            pending.held += calls
+            return
+        if not last:
+            pending.by_id.update((call.request_id, call) for call in calls)
             return
         assert last - first + 1 == len(calls), "a batch is appended whole"
-        term, pending = self._node.raft.term, self.pending
-        deadline = self._world.clock.now() + self._request_seconds_max
+        term, by_index = self._node.raft.term, pending.by_index
         for index, call in enumerate(calls, first):
             call.term = term
-            call.deadline = deadline
-            pending[index] = call
+            by_index[index] = call
 
-    def _read(self, reads: list[ReadIndex]) -> None:
-        """All reads of a turn share one ReadIndex; a round trip serves them all."""
-        if not self.leader:
-            self.reads_failed += 1
-            for read in reads:
-                read.call.refuse(NoLeader())
+    def _propose_change(self, message: ProposeChange) -> None:
+        change, call = message.change, message.call
+        refusal = self._refusal()
+        if refusal is None:
+            try:
+                self._node.propose_conf_change(change)
+            except ProposalDropped:
+                refusal = NoLeader
+        if refusal is not None:
+            self.proposals_failed += 1
+            call.refuse(refusal())
             return
-        self._reads_asked += 1
-        context = self._reads_asked.to_bytes(8, "big")
-        self._reads[context] = reads
-        deadline = self._world.clock.now() + self._request_seconds_max
-        for read in reads:
-            read.call.deadline = deadline
-        self._node.read_index(context)
+        call.deadline = self._world.clock.now() + self._request_seconds_max
+        self.pending.by_id[change.id] = call
 
     def _refusal(self) -> type[EtcdError] | None:
         """Why a proposal cannot be taken now, or None."""
         if self._refuses_writes:
             return NoSpace
-        if not self.is_leader:
-            return NoLeader
         if len(self.pending) > PROPOSALS_PENDING_MAX:
             return TooManyRequests
         if self.commit_index - self._applied_index() > COMMITTED_UNAPPLIED_ENTRIES_MAX:
             return TooManyRequests
         return None
 
-    @property
-    def is_leader(self) -> bool:
-        """Whether this member may append to the log."""
-        return self.leader != 0 and self.leader == self._node.raft.id
+    def _read(self, reads: list[ReadIndex]) -> None:
+        """All reads of a turn share one ReadIndex; a round trip serves them all."""
+        if self._rounds.waiting > READS_WAITING_MAX:
+            self.reads_failed += 1
+            for read in reads:
+                read.call.refuse(TooManyRequests())
+            return
+        now = self._world.clock.now()
+        context = self._request_ids.number().to_bytes(8, "big")
+        self._rounds.begin(context, reads, now + self._request_seconds_max)
+        self._ask_reads(now)
+
+    def _ask_reads(self, now: float) -> None:
+        if self._node.raft.lead:
+            for context in self._rounds.due(now):
+                self._node.read_index(context)
+
+    def _take_up(self) -> None:
+        """Propose and ask what had to wait for a leader, or got no answer."""
+        if not self._node.raft.lead:
+            return
+        if len(self._rounds):
+            self._ask_reads(self._world.clock.now())
+        if self.pending.held:
+            self._append(self.pending.take_held())
+
+    # --- what raft wants done -------------------------------------------------------------------
 
     def _make_ready(self) -> None:
         node = self._node
         while self._saving is None and not self._log_full and node.has_ready():
             ready = node.ready()
+            if ready.early:
+                self.send(ready.messages[: ready.early])
             self._note(ready)
             for state in ready.read_states:
-                reads = self._reads.pop(state.context, [])
-                self.apply(ServeReads(state.index, [read.then for read in reads]))
+                reads = self._rounds.confirmed(state.context)
+                if reads:
+                    self.apply(ServeReads(state.index, reads))
             committed, entries = ready.committed_entries, ready.entries
             # what is only now being written must be durable before it is applied
-            early = not entries or not committed or committed[-1].index < entries[0].index
+            early = ready.snapshot is None and (
+                not entries or not committed or committed[-1].index < entries[0].index
+            )
             if committed and early:
                 self.apply(Apply(committed))
-            if entries or ready.must_sync:
+            if entries or ready.must_sync or ready.snapshot is not None:
                 self._saving = ready
                 self._apply_after = () if early else committed
-                self.save(Save(ready.hard_state or self._unsaved, entries, ready.must_sync))
-                self._unsaved = None
+                self._save(ready)
                 continue
             if ready.hard_state is not None:
                 # A commit index alone: a restart finds it again, so it goes with the next save or tick.
                 self._unsaved = ready.hard_state
                 self._storage.set_hard_state(ready.hard_state)
+            self._send_late(ready)
             node.advance(ready)
+
+    def _save(self, ready: Ready) -> None:
+        snapshot = None
+        if ready.snapshot is not None:
+            meta = ready.snapshot.metadata
+            snapshot = WalSnapshot(meta.index, meta.term, meta.conf_state)
+        state = ready.hard_state or self._unsaved
+        self._unsaved = None
+        self.save(Save(state, ready.entries, ready.must_sync or snapshot is not None, snapshot))
 
     def save_commit(self) -> None:
         """Write the commit index if no save has taken it along; before a snapshot is marked, it must be."""
@@ -283,36 +409,49 @@ class RaftPeer(PromptActor[Message]):
         if ready.soft_state is not None and ready.soft_state.lead != self.leader:
             self.leader = ready.soft_state.lead
             self.leader_changes += 1
+            self._leader_changed.set()
+            self._leader_changed = trio.Event()
             self.on_leader_change(self.leader, self.term)
+            self._rounds.ask_all_again()
+            self._take_up()
 
     def _saved(self) -> None:
+        """What was written is durable: it may be spoken of, and applied."""
         ready = self._saving
         assert ready is not None, "a save is answered once"
-        self._saving = None
+        if ready.snapshot is not None:
+            self._storage.apply_snapshot(ready.snapshot)
+            self.last_index = self._storage.last_index()
         if ready.entries:
             self._storage.append(ready.entries)
         if ready.hard_state is not None:
             self._storage.set_hard_state(ready.hard_state)
+        if ready.snapshot is not None:
+            self.apply(Install(ready.snapshot, lambda: self.tell(Installed())))
+        else:
+            self._complete()
+
+    def _complete(self) -> None:
+        ready = self._saving
+        assert ready is not None, "a Ready is completed once"
+        self._saving = None
+        self._send_late(ready)
         if self._apply_after:
             self.apply(Apply(self._apply_after))
         self._node.advance(ready)
 
-    def _compact(self, message: CompactLog) -> None:
-        self._storage.create_snapshot(message.index, message.conf_state, b"")
-        if message.keep_from >= self._storage.first_index():
-            self._storage.compact(message.keep_from)
+    def _send_late(self, ready: Ready) -> None:
+        if len(ready.messages) > ready.early:
+            self.send(latest_answers(ready.messages[ready.early :]))
 
-    def _sweep(self) -> None:
-        """Tell the calls that waited too long; what they proposed may still happen."""
-        now = self._world.clock.now()
-        late = [index for index, call in self.pending.items() if call.deadline <= now]
-        for index in late:
-            self.pending.pop(index).refuse(RequestTimeout())
-        for context, reads in list(self._reads.items()):
-            if reads[0].call.deadline <= now:
-                self.reads_late += 1
-                for read in self._reads.pop(context):
-                    read.call.refuse(RequestTimeout())
+    def _compact(self, message: CompactLog) -> None:
+        storage = self._storage
+        if message.index > storage.snapshot().metadata.index:
+            storage.create_snapshot(message.index, message.conf_state, b"")
+        if message.keep_from >= storage.first_index():
+            storage.compact(message.keep_from)
+
+    # --- a full disk, and the end ---------------------------------------------------------------
 
     def refuse_writes(self, error: DiskFull) -> None:
         """The disk is full: from now on proposals are refused, and reads go on."""
@@ -333,15 +472,26 @@ class RaftPeer(PromptActor[Message]):
             self.on_log_full(error)
 
     def _fail_pending(self, error: type[EtcdError]) -> None:
-        pending, self.pending = self.pending, {}
-        for call in pending.values():
-            call.refuse(error())
-        asked, self._reads = self._reads, {}
-        for reads in asked.values():
-            for read in reads:
-                read.call.refuse(error())
+        self.pending.fail(error)
+        self._rounds.fail(error)
 
     async def stopping(self) -> None:
         self._fail_pending(Stopped)
         with suppress(MailboxClosed):  # the log's writer has failed
             self.save_commit()
+
+
+def latest_answers(messages: Sequence[RaftMessage]) -> Sequence[RaftMessage]:
+    """Without those acknowledgements that a later one to the same leader includes."""
+    if len(messages) < 2:
+        return messages
+    told: set[int] = set()
+    kept: list[RaftMessage] = []
+    for message in reversed(messages):
+        if message.type is MessageType.APP_RESP and not message.reject:
+            if message.to in told:
+                continue
+            told.add(message.to)
+        kept.append(message)
+    kept.reverse()
+    return kept

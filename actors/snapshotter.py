@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 
 from ..backends.buffer import Backend
 from ..errors import DiskFull
@@ -19,7 +18,8 @@ from .actor import Actor, Restart
 from .applier import Applier
 from .errors import MailboxClosed, MailboxFull
 from .log import Log
-from .raft_peer import CompactLog, RaftPeer
+from .raft_mail import CompactLog
+from .raft_peer import RaftPeer
 from .wal_writer import MarkSnapshot, WalWriter
 from .world import World
 
@@ -46,6 +46,7 @@ class Snapshotter(Actor[Take]):
         wal_writer: WalWriter,
         world: World,
         *,
+        keep_from: Callable[[int], int],
         conf_state: ConfState,
         last_index: int,
         snapshot_count: int,
@@ -60,28 +61,25 @@ class Snapshotter(Actor[Take]):
         self._last_index = last_index
         self._snapshot_count = snapshot_count
         self._catchup_entries = catchup_entries
+        self._keep_from = keep_from
         self.conf_state = conf_state
         self._asked = False
-        self._changes_under_way = 0
         self.on_disk_full: Callable[[DiskFull], None]
-
-    def conf_change_applied(self) -> None:
-        """A membership change was applied to the store; its configuration comes with `set_conf_state`.
-
-        Until then there is nothing true to say in a snapshot at its index.
-        """
-        self._changes_under_way += 1
 
     def set_conf_state(self, conf_state: ConfState) -> None:
         """The membership that the next snapshot records; kept in the backend too, as etcd does."""
         self.conf_state = conf_state
-        self._changes_under_way -= 1
         record: dict[str, object] = {"voters": list(conf_state.voters)}
         if conf_state.learners:
             record["learners"] = list(conf_state.learners)
         record["auto_leave"] = conf_state.auto_leave
         value = json.dumps(record, separators=(",", ":")).encode()
         self._backend.put("meta", b"confState", value)
+
+    def installed(self, index: int, conf_state: ConfState) -> None:
+        """A snapshot from the leader has become the state; the log has recorded it."""
+        self._last_index = max(self._last_index, index)
+        self.conf_state = conf_state
 
     def look(self) -> None:
         """Called after each applied batch."""
@@ -102,8 +100,6 @@ class Snapshotter(Actor[Take]):
         self._asked = False
 
     async def _take(self) -> None:
-        if self._changes_under_way:
-            return
         index, term = self._applier.applied_index, self._applier.applied_term
         conf_state = self.conf_state
         self._backend.commit()
@@ -113,8 +109,7 @@ class Snapshotter(Actor[Take]):
         record = WalSnapshot(index=index, term=term, conf_state=conf_state)
         self._peer.save_commit()
         self._wal_writer.ref.tell(MarkSnapshot(record, index))
-        keep_from = index - self._catchup_entries
-        with suppress(MailboxClosed):  # raft has been stopped in the meantime
-            self._peer.ref.tell(CompactLog(index, keep_from, conf_state))
+        keep_from = self._keep_from(index - self._catchup_entries)
+        self._peer.tell(CompactLog(index, keep_from, conf_state))
         self._last_index = index
         log.debug("marked a snapshot", index=index, term=term)

@@ -23,9 +23,10 @@ from ..config import Config
 from ..errors import CorruptData, DiskFull, StorageError
 from ..raft.disk import Disk
 from ..raft.storage import MemoryStorage
-from ..raft.types import HardState, Snapshot, SnapshotMetadata
+from ..raft.types import ConfState, HardState, Snapshot, SnapshotMetadata
 from ..raft.wal import SEGMENT_BYTES, WAL, Metadata, WalSnapshot
 from .log import Log
+from .snapshot_files import SnapshotFiles
 from .world import World
 
 __all__ = ["OpenedLog", "OpenedStorage", "open_storage"]
@@ -33,26 +34,59 @@ __all__ = ["OpenedLog", "OpenedStorage", "open_storage"]
 log = Log("triode.storage")
 
 
+class RestartedLog(MemoryStorage):
+    """A log that has been read; its membership is that of the applied state, not of the last snapshot."""
+
+    conf_state: ConfState | None = None
+
+    def initial_state(self) -> tuple[HardState, ConfState]:
+        hard_state, conf_state = super().initial_state()
+        return hard_state, conf_state if self.conf_state is None else self.conf_state
+
+
 @attrs.define(eq=False)
 class OpenedLog:
-    """A log that has been read: where raft starts from."""
+    """A log that has been read: where raft starts from.
+
+    `snapshot_index` is where the log begins, `applied_index` up to where the backend has executed it.
+    """
 
     wal: WAL | None
     member_id: int
     cluster_id: int
-    storage: MemoryStorage
-    fresh: bool
-    snapshot_index: int
+    storage: RestartedLog
+    snapshot_index: int = 0
+    applied_index: int = 0
 
 
 @attrs.define(eq=False)
 class OpenedStorage:
-    """Everything on disk of one member; `close` in any case."""
+    """Everything on disk of one member; `close` in any case.
 
-    data_dir: Path | None
+    The log of a new member is not made before it is known who the member is: see `begin`.
+    """
+
     backend: Backend
-    log: OpenedLog
+    disk: Disk
+    snapshots: SnapshotFiles
+    data_dir: Path | None = None
+    wal_dir: Path | None = None
+    found: OpenedLog | None = None
     locks: Sequence[Lock] = ()
+
+    @property
+    def log(self) -> OpenedLog:
+        """The log, once there is one."""
+        assert self.found is not None, "a new member begins its log first"
+        return self.found
+
+    def begin(self, member_id: int, cluster_id: int) -> None:
+        """Make the log of a new member; raises StorageError."""
+        wal = None
+        if self.wal_dir is not None:
+            metadata = Metadata(node_id=member_id, cluster_id=cluster_id).encode()
+            wal = WAL.create(self.disk, self.wal_dir, metadata, segment_bytes=SEGMENT_BYTES)
+        self.found = OpenedLog(wal, member_id, cluster_id, RestartedLog())
 
     def close(self) -> None:
         """Close the files and give up the locks.
@@ -61,8 +95,8 @@ class OpenedStorage:
         after a failure it may end in the middle of an entry. The log still has all of it.
         """
         try:
-            if self.log.wal is not None:
-                self.log.wal.close()
+            if self.found is not None and self.found.wal is not None:
+                self.found.wal.close()
             self.backend.engine.close()
         except DiskFull as error:  # the log still has what is not in the backend's file
             log.warning("the backend could not be synced at the end", error=str(error))
@@ -76,28 +110,32 @@ def data_dir_of(config: Config) -> Path:
     return config.data_dir or Path(f"{config.name}.triode")
 
 
-def open_storage(config: Config, world: World, member_id: int, cluster_id: int) -> OpenedStorage:
-    """Open or create the member's storage; the IDs are used for a new member only.
+def open_storage(config: Config, world: World) -> OpenedStorage:
+    """Open or create the member's storage.
 
     Raises:
         DataDirLocked: another node serves it.
         CorruptData: the files contradict themselves or each other.
         StorageError: the directory cannot be used.
     """
+    disk = world.disk
     if not world.engine_class(config.backend).durable:
-        return _volatile(config, world, member_id, cluster_id)
+        backend = _open_backend(config, world, None)
+        return OpenedStorage(backend, disk, SnapshotFiles(disk, None))
     data_dir = data_dir_of(config)
     snap_dir = data_dir / "member" / "snap"
     wal_dir = config.wal_dir or data_dir / "member" / "wal"
     with ExitStack() as undo:
         locks = _lock(world, data_dir, snap_dir, config.wal_dir, undo)
-        _refuse_etcds(world.disk, snap_dir)
+        _refuse_etcds(disk, snap_dir)
         backend = _open_backend(config, world, snap_dir / f"db.{config.backend}")
         undo.callback(_abandon, backend)
         _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
-        opened_log = _open_log(world.disk, wal_dir, member_id, cluster_id, backend)
+        snapshots = SnapshotFiles(disk, snap_dir)
+        opened = OpenedStorage(backend, disk, snapshots, data_dir, wal_dir, None, locks)
+        opened.found = _find_log(disk, wal_dir, backend, snapshots)
         undo.pop_all()
-    return OpenedStorage(data_dir, backend, opened_log, locks)
+    return opened
 
 
 def _lock(
@@ -132,12 +170,6 @@ def _defragment(backend: Backend, threshold_megabytes: int) -> None:
     log.info("defragmented at start", before_bytes=before, after_bytes=backend.size())
 
 
-def _volatile(config: Config, world: World, member_id: int, cluster_id: int) -> OpenedStorage:
-    backend = _open_backend(config, world, None)
-    opened_log = OpenedLog(None, member_id, cluster_id, MemoryStorage(), True, 0)
-    return OpenedStorage(None, backend, opened_log)
-
-
 def _open_backend(config: Config, world: World, path: Path | None) -> Backend:
     engine = world.engine_class(config.backend).open(path, EngineOptions())
     return Backend(engine, batch_limit=config.backend_batch_limit)
@@ -151,32 +183,37 @@ def _refuse_etcds(disk: Disk, snap_dir: Path) -> None:
         )
 
 
-def _open_log(
-    disk: Disk, wal_dir: Path, member_id: int, cluster_id: int, backend: Backend
-) -> OpenedLog:
-    applied = int.from_bytes(backend.get("meta", b"consistent_index") or b"", "big")
-    if disk.list_dir(wal_dir):
-        wal = WAL.open(disk, wal_dir, segment_bytes=SEGMENT_BYTES)
-        try:
-            opened = _read_log(wal, wal_dir, applied)
-        except BaseException:
-            wal.close()
-            raise
-        if opened is not None:
-            return opened
+def _find_log(
+    disk: Disk, wal_dir: Path, backend: Backend, snapshots: SnapshotFiles
+) -> OpenedLog | None:
+    """The log of a member that has run before."""
+    applied = _applied_index(backend)
+    if not disk.list_dir(wal_dir):
+        if applied:
+            raise CorruptData(
+                f"the backend has data up to log index {applied}, but there is no log in {wal_dir}:"
+                " bring the log back, or restore this member from a snapshot"
+            )
+        return None
+    wal = WAL.open(disk, wal_dir, segment_bytes=SEGMENT_BYTES)
+    try:
+        opened = _read_log(wal, wal_dir, backend, snapshots)
+    except BaseException:
+        wal.close()
+        raise
+    if opened is None:
         wal.close()
         _discard(disk, wal_dir)
-    elif applied:
-        raise CorruptData(
-            f"the backend has data up to log index {applied}, but there is no log in {wal_dir}:"
-            " bring the log back, or restore this member from a snapshot"
-        )
-    metadata = Metadata(node_id=member_id, cluster_id=cluster_id)
-    wal = WAL.create(disk, wal_dir, metadata.encode(), segment_bytes=SEGMENT_BYTES)
-    return OpenedLog(wal, member_id, cluster_id, MemoryStorage(), True, 0)
+    return opened
 
 
-def _read_log(wal: WAL, wal_dir: Path, applied: int) -> OpenedLog | None:
+def _applied_index(backend: Backend) -> int:
+    return int.from_bytes(backend.get("meta", b"consistent_index") or b"", "big")
+
+
+def _read_log(
+    wal: WAL, wal_dir: Path, backend: Backend, snapshots: SnapshotFiles
+) -> OpenedLog | None:
     """The log of a member that has run before; None if it ended before its first write was whole."""
     contents = wal.read_all()
     if (cut := wal.repaired) is not None:
@@ -188,20 +225,39 @@ def _read_log(wal: WAL, wal_dir: Path, applied: int) -> OpenedLog | None:
             backup=str(cut.backup),
         )
     start = wal.snapshot or WalSnapshot()
+    applied = _applied_index(backend)
     if contents.hard_state == HardState() and start.index == 0 and not applied:
         return None
+    if applied < start.index and snapshots.has(start.index):
+        applied = _finish_install(backend, snapshots, start)
+    snapshots.remove_up_to(applied)
     metadata = Metadata.decode(contents.metadata)
-    storage = MemoryStorage()
+    storage = RestartedLog()
     if start.index:
         assert start.conf_state is not None, "a snapshot beyond index 0 has a membership"
         meta = SnapshotMetadata(start.conf_state, start.index, start.term)
         storage.apply_snapshot(Snapshot(b"", meta))
-    storage.set_hard_state(contents.hard_state)
     storage.append(contents.entries)
     _check_agreement(wal_dir, applied, start.index, storage.last_index())
-    return OpenedLog(
-        wal, metadata.node_id, metadata.cluster_id, storage, False, snapshot_index=start.index
-    )
+    # what was applied was committed, though the log may have been told so later
+    state = contents.hard_state
+    storage.set_hard_state(state._replace(commit=max(state.commit, applied)))
+    return OpenedLog(wal, metadata.node_id, metadata.cluster_id, storage, start.index, applied)
+
+
+def _finish_install(backend: Backend, snapshots: SnapshotFiles, start: WalSnapshot) -> int:
+    """A crash came between the log's record of a received snapshot and its taking effect."""
+    log.info("finishing the installation of a snapshot", index=start.index)
+    with snapshots.open(start.index) as content:
+        engine = backend.replacing()
+        try:
+            engine.replace(content)
+        finally:
+            backend.replaced(engine)
+    backend.put("meta", b"consistent_index", start.index.to_bytes(8, "big"))
+    backend.put("meta", b"term", start.term.to_bytes(8, "big"))
+    backend.commit()
+    return start.index
 
 
 def _discard(disk: Disk, wal_dir: Path) -> None:

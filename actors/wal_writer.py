@@ -38,11 +38,16 @@ log = Log("triode.wal")
 
 @attrs.frozen
 class Save:
-    """Write these, make them durable if `must_sync`, then call `done` with a Saved or SaveFailed."""
+    """Write these, make them durable if `must_sync`, then call `done` with a Saved or SaveFailed.
+
+    A `snapshot` came from the leader and takes the place of the log: its record is written first, and
+    counts once a hard state that commits it has followed.
+    """
 
     hard_state: HardState | None
     entries: Sequence[Entry]
     must_sync: bool
+    snapshot: WalSnapshot | None = None
 
     @property
     def awaited(self) -> bool:
@@ -171,7 +176,12 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
     def _write(self, save: Save) -> None:
         if self._full is not None:
             raise self._full
+        if save.snapshot is not None:
+            self._wal.save_snapshot(save.snapshot)
         self._wal.save(save.hard_state, save.entries)
+        if save.snapshot is not None:
+            self._wal.sync()
+            self._wal.release_to(save.snapshot.index)
 
     async def _sync(self) -> None:
         world = self._world

@@ -44,14 +44,19 @@ PAGE_SIZE_BITS = range(9, 17)
 class BboltView(View):
     """The file `path`; it must not be written meanwhile. A digest after the last page is ignored.
 
+    With `data`, that is the file's content, and `path` only what it is called in errors.
     Raises `StorageError` when it cannot be opened, `CorruptData` when it is no bbolt file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: bytes | mmap.mmap | None = None) -> None:
         self.path = path
+        self._data: mmap.mmap | bytes
         try:
-            with path.open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if data is not None:
+                self._data = data
+            else:
+                with path.open("rb") as file:
+                    self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             fail_os(path, "opening", error)
         except ValueError as error:
@@ -164,7 +169,8 @@ class BboltView(View):
         return sorted(self._roots)
 
     def close(self) -> None:
-        self._data.close()
+        if isinstance(self._data, mmap.mmap):
+            self._data.close()
 
 
 def _search(count: int, key: bytes, key_at: Callable[[int], bytes]) -> int:

@@ -17,9 +17,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
+from typing import Self
 from weakref import WeakSet
 
-from .contract import Batch, Engine, Row, View
+from ..errors import InstallingSnapshot
+from .contract import Batch, Engine, EngineOptions, Row, View
 
 __all__ = ["BATCH_LIMIT", "Backend"]
 
@@ -181,12 +184,76 @@ class Backend:
         self.commit()
         self.engine.defragment()
 
+    @property
+    def away(self) -> bool:
+        """Whether the engine is handed out, so that reads that need it are refused."""
+        return type(self.engine) is _Away
+
+    def replacing(self) -> Engine:
+        """Commit, and hand the engine out for its `replace`; until `replaced`, reads are refused.
+
+        They would see something between the old content and the new. Sizes are told as they were.
+        """
+        self.commit()
+        engine = self.engine
+        self.engine = _Away(engine.size(), engine.size_in_use())
+        return engine
+
+    def replaced(self, engine: Engine) -> None:
+        """The engine is back, with its old content or the new."""
+        self.engine = engine
+
     def close(self) -> None:
         """Commit and close the engine. The engine is closed even when the commit fails."""
         try:
             self.commit()
         finally:
             self.engine.close()
+
+
+class _Away(Engine):
+    """Stands for an engine whose content is being replaced."""
+
+    name = "away"
+    durable = False
+
+    def __init__(self, size: int, size_in_use: int) -> None:
+        self._size = size
+        self._size_in_use = size_in_use
+
+    @classmethod
+    def open(cls, path: Path | None, options: EngineOptions) -> Self:
+        raise NotImplementedError
+
+    def get(self, bucket: str, key: bytes) -> bytes | None:
+        raise InstallingSnapshot
+
+    def range(self, bucket: str, start: bytes, end: bytes | None, limit: int = 0) -> list[Row]:
+        raise InstallingSnapshot
+
+    def buckets(self) -> list[str]:
+        raise InstallingSnapshot
+
+    def commit(self, batch: Batch) -> None:
+        raise InstallingSnapshot
+
+    def snapshot(self) -> View:
+        raise InstallingSnapshot
+
+    def size(self) -> int:
+        return self._size
+
+    def size_in_use(self) -> int:
+        return self._size_in_use
+
+    def sync(self) -> None:
+        raise InstallingSnapshot
+
+    def defragment(self) -> None:
+        raise InstallingSnapshot
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class _CountedView(View):

@@ -10,7 +10,7 @@ bucket that does not exist finds nothing and is no error.
 There is one writer. Every method is called from one thread, with three exceptions that let slow work
 leave the event loop: a `View` may be read and closed on another thread while the engine goes on
 committing (one thread at a time per view); `Engine.sync` may run on another thread; and so may
-`Engine.defragment`, while nothing else is called.
+`Engine.defragment` and `Engine.replace`, while nothing else is called.
 
 What durability means here. The raft log is ahead of the engine and is what makes an acknowledged
 write durable. So `commit` need only be *atomic*: after a crash or power loss the engine opens at some
@@ -192,6 +192,17 @@ class Engine(Reader):
 
         Open views stay as they are; they may keep their part of the space until they are closed.
         """
+
+    def replace(self, content: Reader) -> None:
+        """Take `content`, whole, in the place of everything that is here, as one transaction.
+
+        It may run on another thread, while nothing else is called. Override it where that can be done
+        without holding everything in memory.
+        """
+        batch = Batch(dropped=set(self.buckets()))
+        for bucket in content.buckets():
+            batch.writes[bucket] = dict(content.scan(bucket))
+        self.commit(batch)
 
     @abstractmethod
     def close(self) -> None:

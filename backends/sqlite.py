@@ -26,15 +26,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
 from ..errors import StorageError
 from .bbolt_format import MAGIC, PAGE
-from .contract import Batch, Engine, EngineOptions, View
+from .contract import Batch, Engine, EngineOptions, Reader, View
 from .faults import fail_os
 from .lock import Lock, lock_file
 from .sqlite_reader import (
@@ -95,27 +95,42 @@ class SqliteEngine(SqliteReader, Engine):
             return engine
 
     def commit(self, batch: Batch) -> None:
-        execute = self._cursor.execute
-        self._sizes = None
         tables = self._tables.copy()
-        try:
-            execute("BEGIN IMMEDIATE")
+        with self._transaction("committing"):
             for name in batch.dropped & tables.keys():
-                execute(tables.pop(name).drop)
+                self._cursor.execute(tables.pop(name).drop)
             for name, writes in batch.writes.items():
                 if name not in tables:
                     tables[name] = Statements(name)
-                    execute(tables[name].create)
+                    self._cursor.execute(tables[name].create)
                 self._write(tables[name], writes)
-            execute("COMMIT")
+        self._tables = tables
+        self._grown += COMMIT_BYTES
+
+    def replace(self, content: Reader) -> None:
+        tables = {name: Statements(name) for name in content.buckets()}
+        with self._transaction("replacing the content"):
+            for gone in self._tables.values():
+                self._cursor.execute(gone.drop)
+            for name, sql in tables.items():
+                self._cursor.execute(sql.create)
+                self._cursor.executemany(sql.put, content.scan(name))
+        self._tables = tables
+        self._grown += WAL_BYTES_DUE
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[None]:
+        self._sizes = None
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            yield
+            self._cursor.execute("COMMIT")
         except BaseException as error:
             with suppress(sqlite3.Error):  # SQLite has rolled some failures back by itself
                 self._connection.rollback()
             if isinstance(error, sqlite3.Error):
-                fail(self.path, "committing", error)
+                fail(self.path, doing, error)
             raise
-        self._tables = tables
-        self._grown += COMMIT_BYTES
 
     def _write(self, sql: Statements, writes: dict[bytes, bytes | None]) -> None:
         rows: Collection[tuple[bytes, bytes | None]] = writes.items()

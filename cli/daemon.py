@@ -16,7 +16,7 @@ import attrs
 import click
 import trio
 
-from ..config import Config
+from ..config import PEER_URL, Config
 from ..errors import ConfigError, NodeError, TriodeError
 from ..mvcc.autocompact import auto_compactor
 from ..settings import NAMES, NOT_YET, build, environment, flags, kind_of, read_toml, variable_of
@@ -87,6 +87,8 @@ def configure(given: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[C
     sources.append(flags({k: v for k, v in given.items() if k != "config-file"}))
     warnings = [f"unrecognized environment variable {name}" for name in unknown]
     config = build(*sources)
+    if not config.listen_peer_urls:
+        config = attrs.evolve(config, listen_peer_urls=(PEER_URL,))
     for field in ("raft_read_timeout", "raft_write_timeout"):
         if getattr(config, field) < RAFT_TIMEOUT_SECONDS_MIN:
             raised: dict[str, Any] = {field: RAFT_TIMEOUT_SECONDS_MIN}

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
@@ -70,6 +71,9 @@ class Disk(Protocol):
     def read(self, path: Path) -> bytes:
         """The whole file."""
 
+    def map(self, path: Path) -> mmap.mmap | bytes:
+        """The content of a file that is not written any more, read as it is looked at."""
+
     def exists(self, path: Path) -> bool: ...
 
     def list_dir(self, path: Path) -> list[str]:
@@ -120,6 +124,12 @@ class RealDisk:
     def read(self, path: Path) -> bytes:
         with _naming(path, "read"):
             return path.read_bytes()
+
+    def map(self, path: Path) -> mmap.mmap | bytes:
+        with _naming(path, "read"), path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return b""
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def exists(self, path: Path) -> bool:
         return path.exists()

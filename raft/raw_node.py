@@ -198,6 +198,7 @@ class RawNode:
             log.unstable.next_snapshot(),
             log.next_committed(self._apply_unstable),
             raft.msgs,
+            len(raft.msgs),
             bool(entries) or hard_state[:2] != before[:2],
         )
         if self._async:

@@ -4,8 +4,9 @@ One round is: `ready()`, do it, `advance(ready)`. Within a round
 
 1. write `entries` and `hard_state`, or `snapshot`, to the log, and make them durable if
    `must_sync`;
-2. only then send `messages`, for they speak of what was written (a leader may send its appends
-   and heartbeats earlier: they promise nothing about its own disk);
+2. only then send `messages`, for they speak of what was written; the first `early` of them promise
+   nothing about the own disk, such as appends, heartbeats and requests for votes (the own vote is
+   counted when it is durable), and may be sent before;
 3. apply `snapshot`, then `committed_entries`, in this order and each exactly once;
 4. serve a read of `read_states` once its index is applied.
 
@@ -62,6 +63,8 @@ class Ready:
     """To be applied. Some may be among `entries`, and are applied after those are stored."""
     messages: list[Message] = attrs.field(factory=list)
     """To be sent, after the storing. For a SNAP the application must report what came of it."""
+    early: int = 0
+    """How many of `messages`, from the first on, need not wait for the storing."""
     must_sync: bool = False
     """What is to be stored must be durable before `messages` are sent and `advance` is called; the
     commit index alone need not be, for it is found again."""

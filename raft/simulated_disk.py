@@ -209,6 +209,9 @@ class SimulatedDisk:
         self.before("read", path)
         return self._inode(path, "read").seen.read()
 
+    def map(self, path: Path) -> bytes:
+        return self.read(path)
+
     def exists(self, path: Path) -> bool:
         return self._find(path) is not None
 

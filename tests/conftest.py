@@ -122,7 +122,8 @@ def triode_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
     ) -> Server:
         where = data_dir or folder / f"triode-{len(started)}"
         words = [sys.executable, "-m", "triode", "--data-dir", str(where), "--backend", backend]
-        words += ["--listen-client-urls", f"http://127.0.0.1:{port}", *arguments]
+        words += ["--listen-client-urls", f"http://127.0.0.1:{port}"]
+        words += ["--listen-peer-urls", "http://127.0.0.1:0", *arguments]
         log_path = where.with_name(where.name + ".log")
         offset = log_path.stat().st_size if log_path.exists() else 0
         server = _launch("triode", words, where)

@@ -1,0 +1,56 @@
+"""Who waits for which proposal.
+
+There are three ways to know a call's entry when it is applied. On the leader, its index and term: an index alone
+names nothing, as a new leader may put another entry there, but if the entry that is committed at the index
+has the term in which the call was appended, it is the call's entry (Raft paper, section 5.3). That is the
+cheap way, as the entry need not be decoded. A proposal that a follower has passed on, and a membership
+change, are known by the request ID that is inside. And what came while there was nobody to take it, during an
+election or a hand-over, is held, and proposed as soon as there is a leader.
+
+What is lost on its way is told a timeout; nobody can know whether it will happen.
+"""
+
+from __future__ import annotations
+
+from ..errors import EtcdError, RequestTimeout
+from .call import Call
+
+__all__ = ["Pending"]
+
+
+class Pending:
+    """The proposals of one member that have no result yet."""
+
+    def __init__(self) -> None:
+        self.by_index: dict[int, Call] = {}
+        self.by_id: dict[int, Call] = {}
+        self.held: list[Call] = []
+
+    def __len__(self) -> int:
+        return len(self.by_index) + len(self.by_id) + len(self.held)
+
+    def sweep(self, now: float) -> None:
+        """Tell those that have waited too long."""
+        for waiting in (self.by_index, self.by_id):
+            late = [key for key, call in waiting.items() if call.deadline <= now]
+            for key in late:
+                waiting.pop(key).refuse(RequestTimeout())
+        if self.held:
+            late_calls = [call for call in self.held if call.deadline <= now]
+            self.held = [call for call in self.held if call.deadline > now]
+            for call in late_calls:
+                call.refuse(RequestTimeout())
+
+    def take_held(self) -> list[Call]:
+        """Those that can be proposed now."""
+        held, self.held = self.held, []
+        return held
+
+    def fail(self, error: type[EtcdError]) -> None:
+        """Tell everybody the same."""
+        calls = [*self.by_index.values(), *self.by_id.values(), *self.held]
+        self.by_index.clear()
+        self.by_id.clear()
+        self.held = []
+        for call in calls:
+            call.refuse(error())

@@ -1,0 +1,119 @@
+"""Snapshots that came from the leader, on their way into the backend.
+
+    DATA/member/snap/<index, 16 hexadecimal digits>.snap.db     a bbolt image, as etcd keeps it
+
+A file has its name only when all of it is there and durable, and raft hears of the snapshot only after that. So
+when the log says that a snapshot took its place and the backend is older, the file is there, and the next start
+finishes what a crash has interrupted. A member that keeps nothing on disk keeps the image in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..backends.bbolt_file import BboltView
+from ..raft.disk import Disk, DiskFile
+
+__all__ = ["ReceivedFile", "SnapshotFiles"]
+
+SUFFIX = ".snap.db"
+TEMPORARY = ".tmp"
+
+
+class SnapshotFiles:
+    """The received snapshots of one member; `directory` None keeps them in memory."""
+
+    def __init__(self, disk: Disk, directory: Path | None) -> None:
+        self._disk = disk
+        self._directory = directory
+        self._in_memory: dict[int, bytes] = {}
+
+    def create(self, index: int) -> ReceivedFile:
+        """A new file for the snapshot at a log index; raises StorageError."""
+        return ReceivedFile(self, index)
+
+    def has(self, index: int) -> bool:
+        """Whether the snapshot at `index` is here, whole."""
+        if self._directory is None:
+            return index in self._in_memory
+        return self._disk.exists(self._path(index))
+
+    def open(self, index: int) -> BboltView:
+        """The snapshot's content; raises CorruptData."""
+        if self._directory is None:
+            return BboltView(Path(name_of(index)), self._in_memory[index])
+        path = self._path(index)
+        return BboltView(path, self._disk.map(path))
+
+    def remove_up_to(self, index: int) -> None:
+        """Delete the snapshots at `index` and before, which are not needed any more, and torn ones."""
+        self._in_memory = {at: data for at, data in self._in_memory.items() if at > index}
+        if self._directory is None:
+            return
+        for name in self._disk.list_dir(self._directory):
+            torn = name.endswith(SUFFIX + TEMPORARY)
+            if torn or (name.endswith(SUFFIX) and int(name.removesuffix(SUFFIX), 16) <= index):
+                self._disk.remove(self._directory / name)
+
+    def _path(self, index: int) -> Path:
+        assert self._directory is not None
+        return self._directory / name_of(index)
+
+    def keep(self, index: int, data: bytes) -> None:
+        """Have an image in memory as the snapshot at `index`."""
+        self._in_memory[index] = data
+
+    def place(self, index: int) -> tuple[Disk, Path] | None:
+        """Where the file of `index` belongs; None in memory."""
+        return None if self._directory is None else (self._disk, self._path(index))
+
+
+class ReceivedFile:
+    """One snapshot while it arrives. Nothing of it counts before `finish`. All raise StorageError."""
+
+    def __init__(self, files: SnapshotFiles, index: int) -> None:
+        self.index = index
+        self.bytes = 0
+        self._files = files
+        self._chunks: list[bytes] = []
+        self._file: DiskFile | None = None
+        place = files.place(index)
+        if place is not None:
+            self._disk, self._path = place
+            self._temporary = self._path.with_name(self._path.name + TEMPORARY)
+            self._file = self._disk.open(self._temporary, create=True)
+            self._file.truncate(0)
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        if self._file is None:
+            self._chunks.append(data)
+        else:
+            self._file.write_at(self.bytes, data)
+        self.bytes += len(data)
+
+    def finish(self) -> None:
+        """Check that it is a sound image, make it durable and give it its name. May take long."""
+        if self._file is None:
+            data = b"".join(self._chunks)
+            BboltView(Path(name_of(self.index)), data).close()
+            self._files.keep(self.index, data)
+            return
+        self._file.fdatasync()
+        self._file.close()
+        BboltView(self._temporary, self._disk.map(self._temporary)).close()
+        self._disk.rename(self._temporary, self._path)
+        self._disk.fsync_dir(self._path.parent)
+
+    def abandon(self) -> None:
+        """Forget it."""
+        self._chunks = []
+        if self._file is not None:
+            self._file.close()
+            if self._disk.exists(self._temporary):
+                self._disk.remove(self._temporary)
+
+
+def name_of(index: int) -> str:
+    """The file's name, etcd's."""
+    return f"{index:016x}{SUFFIX}"
