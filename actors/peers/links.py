@@ -209,7 +209,11 @@ class HttpPeers(Supervisor):
         self.close()
         await super().stopping()
 
+    def _closed(self) -> None:
+        super()._closed()
+        self.close()
+
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening: for links that were made and never ran."""
         for one in self.bound:
             one.close()

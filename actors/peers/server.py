@@ -124,6 +124,9 @@ class PeerConnection(Actor[None]):
         return bytes(event.data) if isinstance(event, h11.Data) else None
 
     async def _body(self, bytes_max: int) -> bytes:
+        announced = self._headers.get("content-length", "0")
+        if len(announced) > 18 or int(announced) > bytes_max:  # h11 has seen that it is a number
+            raise TooLarge
         parts: list[bytes] = []
         size = 0
         while (part := await self.body_part()) is not None:
@@ -143,12 +146,19 @@ class PeerConnection(Actor[None]):
             headers.append(("X-Etcd-Cluster-ID", f"{self._home.owner.cluster_id:x}"))
         if reply.status != 204:
             headers.append(("Content-Length", str(len(reply.body))))
+        self._skip_body()
         if self._h11.their_state is h11.SEND_BODY:
             headers.append(("Connection", "close"))
         reason = HTTPStatus(reply.status).phrase.encode()
         head = h11.Response(status_code=reply.status, headers=headers, reason=reason)
         body = b"" if verb == "HEAD" else reply.body
         await self._send(head, h11.Data(data=body), h11.EndOfMessage())
+
+    def _skip_body(self) -> None:
+        """Pass over what has come of a body that nobody wanted; no more is awaited."""
+        while self._h11.their_state is h11.SEND_BODY:
+            if self._h11.next_event() in (h11.NEED_DATA, h11.PAUSED):
+                return
 
     async def _take_leave(self) -> None:
         """Let the peer read the reply before what it still sends resets the connection."""

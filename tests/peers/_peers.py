@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import trio
+import trio.testing
 
 from triode.actors.membership import Member
 from triode.actors.peers.contract import PeerReply
@@ -216,3 +217,127 @@ def listening(port: int = 0) -> socket.socket:
     sock.bind(("127.0.0.1", port))
     sock.listen()
     return sock
+
+
+class Wire:
+    """A connection of the test's own to links."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self.data = b""
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def until(self, text: bytes) -> bytes:
+        """Read up to and with `text`."""
+        with trio.fail_after(SECONDS_MAX):
+            while text not in self.data:
+                more = bytes(await self.stream.receive_some())
+                assert more, self.data
+                self.data += more
+        found, _, rest = self.data.partition(text)
+        self.data = rest
+        return found + text
+
+    async def reply(self) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of a reply that says how long it is."""
+        head = (await self.until(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
+        size = int(headers.get("content-length", "0"))
+        with trio.fail_after(SECONDS_MAX):
+            while len(self.data) < size:
+                self.data += await self.stream.receive_some()
+        body, self.data = self.data[:size], self.data[size:]
+        return int(first.split()[1]), headers, body
+
+    async def end(self) -> bytes:
+        """Everything to the end of the connection."""
+        with trio.fail_after(SECONDS_MAX):
+            try:
+                while more := await self.stream.receive_some():
+                    self.data += more
+            except trio.BrokenResourceError:
+                pass
+        return self.data
+
+
+@asynccontextmanager
+async def wire(peers: HttpPeers) -> AsyncIterator[Wire]:
+    """Connect to links as a stranger."""
+    async with await trio.open_tcp_stream("127.0.0.1", peers.ports[0]) as stream:
+        yield Wire(stream)
+
+
+def request(
+    verb: str,
+    target: str,
+    body: bytes = b"",
+    *,
+    sender: int = A,
+    to: int | None = None,
+    **other: str,
+) -> bytes:
+    """The bytes of a request as a peer makes it; `other` headers take the place of its own."""
+    headers = {
+        "Host": "peer",
+        "X-Server-From": f"{sender:x}",
+        "X-Server-Version": "3.5.1",
+        "X-Min-Cluster-Version": "3.0.0",
+        "X-Etcd-Cluster-ID": f"{CLUSTER:x}",
+    }
+    if to is not None:
+        headers["X-Raft-To"] = f"{to:x}"
+    if body or verb == "POST":
+        headers["Content-Length"] = str(len(body))
+    headers.update({name.replace("_", "-"): value for name, value in other.items()})
+    lines = [f"{verb} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items() if v), "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+@asynccontextmanager
+async def served(
+    owner: Owner | None = None, **settings: Any
+) -> AsyncIterator[tuple[Owner, HttpPeers, Wire]]:
+    """The links of B, which knows A (at an address where nobody is), and a connection to them."""
+    owner = owner or Owner(B)
+    peers = make(owner, **settings)
+    peers.add(A, ["http://127.0.0.1:1"])
+    async with run(peers), wire(peers) as connection:
+        yield owner, peers, connection
+
+
+class MemoryNetwork:
+    """Connections within the program: for virtual time."""
+
+    def __init__(self) -> None:
+        self._queues: dict[int, trio.MemorySendChannel[trio.abc.Stream]] = {}
+        self.dialled: list[float] = []
+        self.down: set[int] = set()
+
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        self.dialled.append(trio.current_time())
+        if port not in self._queues or port in self.down:
+            raise ConnectionRefusedError(f"{host}:{port}")
+        ours, theirs = trio.testing.memory_stream_pair()
+        await self._queues[port].send(theirs)
+        return ours
+
+    async def listen(self, host: str, port: int) -> Sequence[trio.abc.Listener[Any]]:
+        await trio.lowlevel.checkpoint()
+        send, receive = trio.open_memory_channel[trio.abc.Stream](100)
+        self._queues[port] = send
+        return [MemoryListener(receive)]
+
+
+class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
+    def __init__(self, receive: trio.MemoryReceiveChannel[trio.abc.Stream]) -> None:
+        self._receive = receive
+
+    async def accept(self) -> trio.abc.Stream:
+        return await self._receive.receive()
+
+    async def aclose(self) -> None:
+        await self._receive.aclose()
