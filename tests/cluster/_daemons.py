@@ -394,6 +394,8 @@ class Cluster:
         self.host = ""
         self.program_flags: Mapping[str, Sequence[str]] = {}
         """More flags for the members of one program."""
+        self.place: Callable[[list[Daemon]], None] = lambda _: None
+        """Called with new members, to put them elsewhere in the network."""
 
     # --- a life ---------------------------------------------------------------------------------
 
@@ -419,6 +421,7 @@ class Cluster:
         self.members = []
         for number, program in enumerate(self.programs):
             self.members.append(self._make(f"m{number}" + "x" * turn, program))
+        self.place(self.members)
         for daemon in self.members:
             self._set_flags(daemon, "new")
 

@@ -57,6 +57,15 @@ def history() -> ModuleType:
     return _load("_history")
 
 
+@pytest.fixture
+def networks() -> ModuleType:
+    """Network namespaces, where the machine has them."""
+    module = _load("_networks")
+    if reason := module.why_not():
+        pytest.skip(f"no network namespaces here: {reason}")
+    return module
+
+
 @pytest.fixture(scope="session")
 def until(daemons: ModuleType) -> Callable[..., Any]:
     """`until(check, what, seconds)`: what `check` returns as soon as it is true."""
