@@ -167,9 +167,11 @@ class Applier(PromptActor[Message]):
             term, index, kind, data = entry
             assert index == self.applied_index + 1, "no entry is left out"
             call = by_index.pop(index, None) if by_index else None
-            if call is not None and call.term != term:
-                call.refuse(LeaderChanged())
-                call = None
+            if term != self.applied_term:
+                if call is not None and call.term != term:
+                    call.refuse(LeaderChanged())
+                    call = None
+                self._pending.new_term(term)
             # before the entry's writes, so that whichever commit takes them takes the index too
             store.consistent_index = index
             store.term = term

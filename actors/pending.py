@@ -7,12 +7,14 @@ cheap way, as the entry need not be decoded. A proposal that a follower has pass
 change, are known by the request ID that is inside. And what came while there was nobody to take it, during an
 election or a hand-over, is held, and proposed as soon as there is a leader.
 
-What is lost on its way is told a timeout; nobody can know whether it will happen.
+When the first entry of a new leader is applied, whatever was appended under another and has not been applied never
+will be: its index is taken (Raft paper, 5.3). What was passed on to the leader before may be anywhere, even on its way
+to the new one. These callers are told at once; others are told a timeout in the end.
 """
 
 from __future__ import annotations
 
-from ..errors import EtcdError, RequestTimeout
+from ..errors import EtcdError, LeaderChanged, RequestTimeout, TimeoutDueToLeaderFail
 from .call import Call
 
 __all__ = ["Pending"]
@@ -28,6 +30,13 @@ class Pending:
 
     def __len__(self) -> int:
         return len(self.by_index) + len(self.by_id) + len(self.held)
+
+    def new_term(self, term: int) -> None:
+        """The first entry of `term` is being applied: tell those whose entry came from a leader before it."""
+        for waiting, error in ((self.by_index, LeaderChanged), (self.by_id, TimeoutDueToLeaderFail)):
+            lost = [key for key, call in waiting.items() if call.term < term]
+            for key in lost:
+                waiting.pop(key).refuse(error())
 
     def sweep(self, now: float) -> None:
         """Tell those that have waited too long."""

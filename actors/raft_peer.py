@@ -293,11 +293,13 @@ class RaftPeer(PromptActor[Message]):
         except ProposalDropped:
             pending.held += calls
             return
+        term, by_index = self._node.raft.term, pending.by_index
         if not last:
-            pending.by_id.update((call.request_id, call) for call in calls)
+            for call in calls:
+                call.term = term
+                pending.by_id[call.request_id] = call
             return
         assert last - first + 1 == len(calls), "a batch is appended whole"
-        term, by_index = self._node.raft.term, pending.by_index
         for index, call in enumerate(calls, first):
             call.term = term
             by_index[index] = call
@@ -315,6 +317,7 @@ class RaftPeer(PromptActor[Message]):
             call.refuse(refusal())
             return
         call.deadline = self._world.clock.now() + self._request_seconds_max
+        call.term = self._node.raft.term
         self.pending.by_id[change.id] = call
 
     def _refusal(self) -> type[EtcdError] | None:
