@@ -31,8 +31,17 @@ class Broadcaster(Actor[CatchUp]):
     restart = Restart.PERMANENT
     mailbox_messages_max = 16
 
-    def __init__(self, hub: WatchHub, clock: Clock, flush: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        hub: WatchHub,
+        clock: Clock,
+        flush: Callable[[], None],
+        *,
+        away: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`away` says whether the history cannot be read now; the hub's `restore` wakes this up afterwards."""
         super().__init__(name="watch-broadcaster")
+        self._away = away
         self._hub = hub
         self._clock = clock
         self._flush = flush
@@ -50,7 +59,7 @@ class Broadcaster(Actor[CatchUp]):
 
     async def handle(self, batch: list[CatchUp]) -> None:
         del batch
-        while self._hub.catch_up():
+        while not self._away() and self._hub.catch_up():
             self._flush()
             await trio.lowlevel.checkpoint()
         self._flush()
