@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 TESTS  := $(VENV)/.tests
-PACKAGE := actors auth backends cli client mvcc raft rpc $(wildcard *.py)
+PACKAGE := actors auth backends cli client mvcc raft rpc testing $(wildcard *.py)
 
 .PHONY: run test check types lint format bench sim raft-scripts proto soak clean help
 

@@ -18,6 +18,7 @@ FOLDERS = {
     "rpc": {"rpc", "errors", "protowire"},
     "auth": {"auth", "backends", "errors", "protowire"},
     "client": {"client", "rpc", "errors", "version"},
+    "testing": {"testing", "actors", "backends", "config", "errors", "mvcc", "raft", "rpc"},
     "actors": {
         "actors",
         "auth",

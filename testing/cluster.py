@@ -1,0 +1,408 @@
+"""A cluster inside one program: members on simulated machines, under Trio's clock.
+
+    async with triode.testing.cluster(members=3) as cluster:
+        client = cluster.client()
+        await client.put(b"key", b"value")
+        leader = await cluster.leader()
+        await cluster.crash(leader)
+        await cluster.leader()              # another one
+        await client.get(b"key")
+
+Under a `MockClock` (of `triode.testing.run`, or the fixture `autojump_clock` of pytest-trio) nothing ever waits for
+real time to pass. Under the real clock all works the same, but elections take their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import trio
+import trio.testing
+
+from ..actors.member import member_id
+from ..config import Config
+from ..rpc.pb.rpc_pb2 import (
+    MemberAddRequest,
+    MemberPromoteRequest,
+    MemberRemoveRequest,
+    MoveLeaderRequest,
+)
+from .client import Client
+from .conditions import Conditions
+from .errors import ConnectionLost, SimulationError
+from .machine import Machine
+from .network import Network
+from .pause import Freezer
+from .trace import Trace
+
+__all__ = ["Cluster", "MachineLike", "cluster"]
+
+MachineLike = Machine | str | int
+"""A machine, its name ("m1"), or its number, from 1."""
+
+LEADER_SECONDS_MAX = 60.0
+_POLL_SECONDS = 0.02
+_STEP_SECONDS = 0.05  # of a clock that does not jump by itself
+
+
+class Cluster:
+    """Made by `cluster`. All methods that name a machine take it, its name or its number.
+
+    Attributes:
+        machines: by name, in the order in which they joined.
+        network: the links; its `conditions` may be changed at any time.
+        settings: the `Config` fields that all members share.
+        trace: what happens.
+        expected: the names of the machines whose members belong to the cluster.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        random: Random,
+        trace: Trace,
+        *,
+        usual: Conditions | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.trace = trace
+        self.settings = settings or {}
+        self.network = Network(Random(random.getrandbits(64)), trace, usual)
+        self.machines: dict[str, Machine] = {}
+        self._random = random
+        self._nursery = nursery
+        self._freezer = Freezer()
+        self.expected: dict[str, None] = {}
+        self._configs: dict[str, Config] = {}
+        self._picks = 0
+        nursery.start_soon(self.network.run, name="network")
+
+    # --- machines -------------------------------------------------------------------------------
+
+    def new_machine(self) -> Machine:
+        """Another machine, without a member yet."""
+        number = len(self.machines) + 1
+        random = Random(self._random.getrandbits(64))
+        machine = Machine(number, self.network, self._freezer, random)
+        machine.find = self.machine_at
+        self.machines[machine.name] = machine
+        return machine
+
+    def machine(self, which: MachineLike) -> Machine:
+        """The machine that is meant."""
+        if isinstance(which, Machine):
+            return which
+        name = f"m{which}" if isinstance(which, int) else which
+        if name not in self.machines:
+            raise SimulationError(f"there is no machine {name!r}: {', '.join(self.machines)}")
+        return self.machines[name]
+
+    def machine_at(self, url: str) -> Machine | None:
+        """The machine with that peer URL."""
+        for machine in self.machines.values():
+            if machine.peer_url == url:
+                return machine
+        return None
+
+    def config_of(self, machine: Machine, initial_cluster: str, state: str = "new") -> Config:
+        """The settings of the member on a machine; its clock's rate is in those that are ticks."""
+        settings: dict[str, Any] = {
+            "heartbeat_interval": 0.1,
+            "election_timeout": 1.0,
+            "listen_client_urls": (),
+            "listen_peer_urls": (),
+            "backend": "simulated",
+            **self.settings,
+        }
+        for name in ("heartbeat_interval", "election_timeout"):
+            settings[name] /= machine.clock.rate
+        return Config(
+            name=machine.name,
+            data_dir=Path(f"/{machine.name}"),
+            initial_advertise_peer_urls=(machine.peer_url,),
+            initial_cluster=initial_cluster,
+            initial_cluster_state=state,
+            **settings,
+        )
+
+    def bootstrap(self, names: Iterable[str]) -> None:
+        """Start a new cluster on these machines."""
+        names = list(names)
+        initial = ",".join(f"{name}={self.machines[name].peer_url}" for name in names)
+        for name in names:
+            machine = self.machines[name]
+            self._configs[name] = config = self.config_of(machine, initial)
+            identity = member_id(config.initial_advertise_peer_urls, config.initial_cluster_token)
+            self.network.names[identity] = name
+            self.expected[name] = None
+            self.start(name)
+
+    def start(self, which: MachineLike) -> Machine:
+        """Start, or start again, the member of a machine, without waiting until it serves."""
+        machine = self.machine(which)
+        machine.start(self._nursery, self._configs[machine.name])
+        return machine
+
+    async def restart(self, which: MachineLike) -> Machine:
+        """Start the member of a machine that is down, and wait until it serves."""
+        machine = self.start(which)
+        await machine.wait_ready()
+        return machine
+
+    async def crash(self, which: MachineLike) -> Machine:
+        """The machine loses power: what was not synced may be lost, or torn."""
+        machine = self.machine(which)
+        await machine.crash()
+        return machine
+
+    async def kill(self, which: MachineLike) -> Machine:
+        """The member's process is killed: what it has written stays."""
+        machine = self.machine(which)
+        await machine.kill()
+        return machine
+
+    async def stop(self, which: MachineLike) -> Machine:
+        """Stop a member gracefully."""
+        machine = self.machine(which)
+        await machine.stop()
+        return machine
+
+    def pause(self, which: MachineLike) -> Machine:
+        """Stop the member's tasks where they are, as SIGSTOP does; `resume` lets them go on."""
+        machine = self.machine(which)
+        machine.pause()
+        return machine
+
+    def resume(self, which: MachineLike) -> Machine:
+        """Let a paused member go on."""
+        machine = self.machine(which)
+        machine.resume()
+        return machine
+
+    @property
+    def serving(self) -> list[Machine]:
+        """The machines whose members serve and are not paused."""
+        return [m for m in self.machines.values() if m.node is not None and not m.paused]
+
+    # --- the network ----------------------------------------------------------------------------
+
+    def member_id(self, which: MachineLike) -> int:
+        """The raft ID of the member on a machine that is, or was, up."""
+        name = self.machine(which).name
+        for member, known in self.network.names.items():
+            if known == name:
+                return member
+        raise SimulationError(f"the member on {name} has never been up")
+
+    def partition(self, *groups: MachineLike | Iterable[MachineLike]) -> None:
+        """Cut the network into groups that do not reach each other; who is not named is one more group."""
+        named = [self._group(group) for group in groups]
+        rest = self._group(self.machines.values()).difference(*named)
+        sides = [*named, rest]
+        for side in sides:
+            for other in sides:
+                if side is not other:
+                    self.network.block(sorted(side), sorted(other))
+        self.trace.event("net", f"partition {[self._names(side) for side in sides]}")
+
+    def partition_one_way(
+        self,
+        sources: MachineLike | Iterable[MachineLike],
+        targets: MachineLike | Iterable[MachineLike],
+    ) -> None:
+        """Let nothing from the sources reach the targets, while the other direction works."""
+        from_, to = self._group(sources), self._group(targets)
+        self.network.block(sorted(from_), sorted(to))
+        self.trace.event("net", f"no way from {self._names(from_)} to {self._names(to)}")
+
+    def heal(self) -> None:
+        """Make the network whole, and all links as they usually are."""
+        self.network.heal()
+        self.trace.event("net", "heals")
+
+    def _group(self, group: MachineLike | Iterable[MachineLike]) -> set[int]:
+        each = [group] if isinstance(group, Machine | str | int) else group
+        return {
+            member
+            for which in each
+            for member, name in self.network.names.items()
+            if name == self.machine(which).name
+        }
+
+    def _names(self, members: Iterable[int]) -> str:
+        return "+".join(sorted(self.network.names[member] for member in members)) or "nobody"
+
+    # --- members --------------------------------------------------------------------------------
+
+    async def add_member(self, *, learner: bool = False) -> Machine:
+        """Add a voter, or a learner, on a new machine and start it, without waiting until it serves.
+
+        Raises EtcdError when the cluster refuses the change, or does not answer.
+        """
+        machine = self.new_machine()
+        request = MemberAddRequest(peerURLs=[machine.peer_url], isLearner=learner)
+        answer = await self.client().call("Cluster/MemberAdd", request)
+        return self._join(machine, [url for each in answer.members for url in each.peerURLs])
+
+    def _join(self, machine: Machine, urls: Iterable[str]) -> Machine:
+        """Start the member on a machine that the cluster has been told of."""
+        named = {url: found.name for url in urls if (found := self.machine_at(url))}
+        initial = ",".join(f"{name}={url}" for url, name in named.items())
+        self._configs[machine.name] = self.config_of(machine, initial, "existing")
+        self.expected[machine.name] = None
+        return self.start(machine)
+
+    def reconcile(self) -> None:
+        """Start who belongs to the cluster and is down; take for its members whom it takes for them.
+
+        A change that nobody knows the outcome of may have happened, and left a member that was never started.
+        """
+        nodes = [m.node for m in self.machines.values() if m.node is not None]
+        newest = max(nodes, key=lambda node: node.applier.applied_index, default=None)
+        if newest is None:
+            return
+        members = newest.context.membership.members
+        urls = [url for each in members.values() for url in each.peer_urls]
+        there = {machine.name: machine for url in urls if (machine := self.machine_at(url))}
+        for name in [name for name in self.expected if name not in there]:
+            del self.expected[name]
+        for name, machine in there.items():
+            if machine.unplugged:
+                continue
+            self.expected[name] = None
+            if not machine.up and name in self._configs:
+                self.start(machine)
+            elif not machine.up:
+                self._join(machine, urls)
+
+    async def promote(self, which: MachineLike) -> None:
+        """Make a voter of a learner. Raises EtcdError, for one when it is not ready."""
+        request = MemberPromoteRequest(ID=self.member_id(which))
+        await self.client().call("Cluster/MemberPromote", request)
+
+    async def remove_member(self, which: MachineLike) -> Machine:
+        """Remove a member; it stops by itself. Raises EtcdError."""
+        machine = self.machine(which)
+        request = MemberRemoveRequest(ID=self.member_id(machine))
+        machine.leaving = True
+        await self.client().call("Cluster/MemberRemove", request)
+        self.expected.pop(machine.name, None)
+        return machine
+
+    async def move_leader(self, which: MachineLike) -> None:
+        """Have the leader hand over to the member on a machine. Raises EtcdError."""
+        leader = await self.leader()
+        request = MoveLeaderRequest(targetID=self.member_id(which))
+        await self.client(leader).call("Maintenance/MoveLeader", request)
+
+    def forget(self, which: MachineLike) -> None:
+        """A machine is lost for good: nobody hears of it any more, though its member is not removed."""
+        machine = self.machine(which)
+        self.expected.pop(machine.name, None)
+        machine.unplugged = True
+
+    # --- time and leadership --------------------------------------------------------------------
+
+    async def advance_time(self, seconds: float) -> None:
+        """Let virtual time pass, with all that happens in it.
+
+        Raises SimulationError under the real clock, which nobody can advance.
+        """
+        clock = trio.lowlevel.current_clock()
+        if not isinstance(clock, trio.testing.MockClock):
+            raise SimulationError(
+                "time is real here: run the test by triode.testing.run, or with pytest-trio's"
+                " fixture `autojump_clock`"
+            )
+        if clock.autojump_threshold < float("inf") or clock.rate:
+            await trio.sleep(seconds)
+            return
+        end = trio.current_time() + seconds
+        while (left := end - trio.current_time()) > 0:
+            await trio.testing.wait_all_tasks_blocked()
+            clock.jump(min(left, _STEP_SECONDS))
+        await trio.testing.wait_all_tasks_blocked()
+
+    def leader_now(self) -> Machine | None:
+        """The machine whose member leads in the newest term, as far as it knows itself."""
+        leading = [m for m in self.serving if m.node is not None and m.node.peer.is_leader]
+        return max(leading, key=lambda m: m.node.peer.term if m.node else 0, default=None)
+
+    async def leader(self) -> Machine:
+        """The leader, once there is one that a majority of the members has heard of.
+
+        Raises trio.TooSlowError after a minute without one.
+        """
+        with trio.fail_after(LEADER_SECONDS_MAX):
+            while True:
+                machine = self.leader_now()
+                if machine is not None and machine.node is not None:
+                    member = machine.node.context.member_id
+                    voters = len(machine.node.context.membership.members)
+                    heard = sum(
+                        m.node is not None and m.node.peer.leader == member for m in self.serving
+                    )
+                    if 2 * heard > voters:
+                        return machine
+                await trio.sleep(_POLL_SECONDS)
+
+    # --- clients --------------------------------------------------------------------------------
+
+    def client(self, which: MachineLike | None = None) -> Client:
+        """A client of one member; of all in turn, those that are down left out, when none is named."""
+        if which is None:
+            return Client(self._next)
+        machine = self.machine(which)
+        return Client(lambda: machine)
+
+    def _next(self) -> Machine:
+        serving = self.serving
+        if not serving:
+            raise ConnectionLost("no member serves")
+        self._picks += 1
+        return serving[self._picks % len(serving)]
+
+
+@asynccontextmanager
+async def cluster(
+    members: int = 3,
+    *,
+    seed: int = 0,
+    conditions: Conditions | None = None,
+    trace: Trace | None = None,
+    **settings: Any,
+) -> AsyncIterator[Cluster]:
+    """Run a cluster for the length of the block; when the block begins, it has a leader.
+
+    Args:
+        members: how many voters there are at first.
+        seed: of all chance in the cluster: elections, delays, what a crash leaves.
+        conditions: what links usually do to messages; they delay them a little by default.
+        trace: where events are noted.
+        settings: fields of `Config` for all members, such as `election_timeout=0.5` or `snapshot_count=100`.
+    """
+    async with trio.open_nursery() as nursery:
+        made = Cluster(
+            nursery,
+            Random(seed),
+            trace or Trace(),
+            usual=conditions and attrs.evolve(conditions),
+            settings=settings,
+        )
+        names = [made.new_machine().name for _ in range(members)]
+        made.bootstrap(names)
+        for name in names:
+            await made.machines[name].wait_ready()
+        await made.leader()
+        try:
+            yield made
+        finally:
+            with trio.CancelScope(shield=True):
+                for machine in made.machines.values():
+                    await machine.kill()
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,22 @@
+"""What goes wrong in a simulated world, as exceptions."""
+
+from __future__ import annotations
+
+from ..errors import Code, EtcdError, StorageError, TriodeError
+
+__all__ = ["ConnectionLost", "PowerLoss", "SimulationError"]
+
+
+class SimulationError(TriodeError):
+    """The test asks for what this world cannot do."""
+
+
+class PowerLoss(StorageError):
+    """The machine is without power: nothing that it does to a disk has an effect any more."""
+
+
+class ConnectionLost(EtcdError):
+    """The member went away, or cannot be reached: whether the request was carried out is unknown."""
+
+    code = Code.UNAVAILABLE
+    text = "transport: the member is gone"

@@ -1,0 +1,327 @@
+"""A simulated computer: a clock, disks, a place in the network, and one member that runs on it.
+
+It may lose power at any moment (`crash`), or at a chosen operation of its disks (`crash_at_operation`), be killed
+(`kill`), paused, and started again with what was left. What a loss of power leaves of unsynced writes is decided by the
+machine's random generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import trio
+
+from ..actors.node import Node, open_node
+from ..actors.peers.contract import PeerOwner, PeerReply, Peers
+from ..actors.world import TcpNetwork, World
+from ..backends.lock import Lock
+from ..config import Config
+from ..raft.simulated_disk import SimulatedDisk
+from .clock import MachineClock
+from .errors import ConnectionLost, PowerLoss, SimulationError
+from .links import SimulatedPeers
+from .network import Network
+from .pause import Freezer
+from .platter import Platter, SimulatedEngine, engine_on
+from .trace import MACHINE
+
+__all__ = ["Machine"]
+
+T = TypeVar("T")
+
+
+def _newest(states: int) -> int:
+    return states - 1
+
+
+class _Free(Lock):
+    """A lock without a file: a machine runs one node at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+
+class _FreeLocks:
+    def directory(self, path: Path) -> Lock:
+        return _Free(path)
+
+    def file(self, path: Path) -> Lock:
+        return _Free(path)
+
+
+class Machine:
+    """A computer of a simulated cluster.
+
+    Attributes:
+        node: the member that runs on it, once it serves.
+        dark: it is without power.
+        unplugged: it has no network any more.
+        failure: why the member went down by itself; None if it did not.
+        disk_delay: how long the next slow operation of the disk takes, in seconds; None for no time at all.
+        leaving: the cluster has been asked to remove its member.
+        find: the machine with a peer URL.
+        on_failed: told when the member ends by itself, and why.
+        fault: called ahead of every operation of a disk with its name and file; may raise what it should raise.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        network: Network,
+        freezer: Freezer,
+        random: Random,
+        *,
+        clock: MachineClock | None = None,
+    ) -> None:
+        self.name = name = f"m{number}"
+        self.peer_url = f"http://10.0.{number >> 8}.{number & 255}:2380"
+        self.network = network
+        self.random = random
+        self.clock = clock or MachineClock()
+        self.node: Node | None = None
+        self.dark = False
+        self.paused = False
+        self.unplugged = False
+        self.leaving = False
+        self.find: Callable[[str], Machine | None] = lambda _url: None
+        self.on_failed: Callable[[Machine, BaseException], None] = lambda _machine, _error: None
+        self.failure: BaseException | None = None
+        self.disk_delay: Callable[[], float] | None = None
+        self.fault: Callable[[str, Path], None] = lambda _operation, _path: None
+        self.operations = 0
+        self.context: Context = copy_context()
+        self.context.run(MACHINE.set, name)
+        self._freezer = freezer
+        self._crash_at: int | None = None
+        self._peers: SimulatedPeers | None = None
+        self._scope: trio.CancelScope | None = None
+        self._down = trio.Event()
+        self._down.set()
+        self._ready = trio.Event()
+        self._stop = trio.Event()
+        self._visitors: dict[trio.CancelScope, None] = {}
+        self._power_lost = False
+        self._resumed = trio.Event()
+        self.wipe()
+
+    def wipe(self) -> None:
+        """Exchange the disks for empty ones; only while the machine is down."""
+        if not self._down.is_set():
+            raise SimulationError(f"{self.name} runs: crash or stop it before its disks are wiped")
+        self.disk = SimulatedDisk(choose=self.random.randrange)
+        self.platter = Platter(choose=self.random.randrange)
+        self.disk.before = self._operation
+        self.platter.before = self._operation
+        self._engine: type[SimulatedEngine] = engine_on(self.platter)
+
+    # --- the world of the node ------------------------------------------------------------------
+
+    def world(self) -> World:
+        """The world as the next incarnation of the member sees it."""
+        instant = self.disk_delay is None
+        return World(
+            clock=self.clock,
+            random=Random(self.random.getrandbits(64)),
+            disk=self.disk,
+            network=TcpNetwork(),
+            locks=_FreeLocks(),
+            engine_class=lambda _name: self._engine,
+            in_thread=self._in_thread,
+            inline_seconds_max=1.0 if instant else -1.0,
+            stopwatch=lambda: 0.0,
+            peers=self._make_peers,
+            ask_url=self._ask_url,
+        )
+
+    async def _ask_url(
+        self, network: object, url: str, target: str, *, seconds_max: float
+    ) -> PeerReply:
+        """Ask a node that there are no links to; it may be on its way up, and then has no answer."""
+        del network
+        other = self.find(url)
+        await trio.sleep(self.network.usual.delay(self.network.random))
+        if other is None or other.dark or other._peers is None or self.unplugged:
+            raise ConnectionRefusedError(f"{url} is not reachable")
+        with trio.move_on_after(seconds_max):
+            try:
+                async with other.reachable():
+                    reply = await other._peers.owner.answer("GET", target, b"")
+            except ConnectionLost as error:
+                raise ConnectionResetError(f"{url} is gone") from error
+            return reply or PeerReply(404, {}, b"404 page not found\n")
+        raise TimeoutError(f"{url} did not answer {target}")
+
+    def _make_peers(self, owner: PeerOwner, config: Config, world: World) -> Peers:
+        del config, world
+        self._peers = SimulatedPeers(owner, self.network, self)
+        return self._peers
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self.disk_delay is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.sleep(self.disk_delay())
+        return work()
+
+    def _operation(self, operation: str, path: Path) -> None:
+        """Something is about to be done to a disk."""
+        self.operations += 1
+        if self.operations == self._crash_at:
+            self._power_lost = True
+            self._go_dark()
+        if self.dark:
+            raise PowerLoss(f"cannot {operation} {path}: the machine is without power")
+        self.fault(operation, path)
+
+    # --- life -----------------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        """Whether a member runs here, or is about to."""
+        return not self._down.is_set()
+
+    def start(self, nursery: trio.Nursery, config: Config) -> None:
+        """Start the member in a task of `nursery`; `wait_ready` tells when it serves."""
+        if self.up:
+            raise SimulationError(f"{self.name} runs already")
+        self._down, self._ready, self._stop = trio.Event(), trio.Event(), trio.Event()
+        self.failure, self.dark, self._power_lost = None, False, False
+        self.operations = 0
+        self._scope = trio.CancelScope()
+        self.network.trace.event(self.name, "starts")
+        nursery.start_soon(self._run, config, self._scope, name=self.name)
+
+    async def _run(self, config: Config, scope: trio.CancelScope) -> None:
+        MACHINE.set(self.name)
+        try:
+            with scope:
+                async with open_node(config, world=self.world()) as node:
+                    self.node = node
+                    self._ready.set()
+                    self.network.trace.event(self.name, "serves")
+                    await self._stop.wait()
+        except Exception as error:  # noqa: BLE001  # the member's end is an event here
+            self._ended(error)
+        except BaseExceptionGroup as group:
+            failures, rest = group.split(Exception)
+            if failures is not None:
+                self._ended(failures)
+            if rest is not None:
+                raise rest from None
+        finally:
+            self._settle()
+
+    def _ended(self, error: BaseException) -> None:
+        if not self.dark:
+            self.failure = error
+            self.network.trace.event(self.name, f"failed: {error!r}")
+            self.on_failed(self, error)
+
+    def _settle(self) -> None:
+        """The node is gone: what it has left on the disks is now what there is."""
+        if self._peers is not None:
+            self._peers.cut()
+        self._lose_visitors()
+        self.node, self._crash_at = None, None
+        for each in (self.disk, self.platter):
+            each.choose = self.random.randrange if self._power_lost else _newest
+            each.crash()
+        self.network.trace.event(self.name, "is dark" if self.dark else "is down")
+        self.dark = True
+        self._down.set()
+        self._ready.set()
+
+    async def wait_ready(self) -> None:
+        """Return when the member serves; raises what kept it from doing so, or ConnectionLost."""
+        await self._ready.wait()
+        if self.node is None:
+            raise self.failure or ConnectionLost(f"{self.name} went down before it served")
+
+    async def wait_down(self) -> None:
+        """Return when no member runs here."""
+        await self._down.wait()
+
+    async def stop(self) -> None:
+        """Stop the member gracefully."""
+        self.resume()
+        self._stop.set()
+        if not self._ready.is_set() and self._scope is not None:
+            self._scope.cancel()
+        await self._down.wait()
+
+    async def crash(self) -> None:
+        """Lose power at once; afterwards unsynced writes are there, or not, or in part."""
+        self._power_lost = True
+        await self._die()
+
+    async def kill(self) -> None:
+        """Kill the member's process: what it has written is there."""
+        await self._die()
+
+    async def _die(self) -> None:
+        if self.up:
+            self._go_dark()
+            self.resume()
+        await self._down.wait()
+
+    def _go_dark(self) -> None:
+        self.dark = True
+        if self._peers is not None:
+            self._peers.cut()
+        if self._scope is not None:
+            self._scope.cancel()
+        self._lose_visitors()
+
+    def crash_at_operation(self, number: int) -> None:
+        """Lose power ahead of the disks' `number`th operation from now."""
+        self._crash_at = self.operations + number
+
+    # --- pausing --------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Stop all tasks of the member where they are, until `resume`."""
+        if self.up and not self.paused:
+            self.paused = True
+            self._resumed = trio.Event()
+            self._freezer.freeze(self.name)
+
+    def resume(self) -> None:
+        """Let a paused member go on; it learns of what it has missed."""
+        if not self.paused:
+            return
+        self.paused = False
+        self._resumed.set()
+        self._freezer.thaw(self.name)
+        if self._peers is not None and not self.dark:
+            self.network.resumed(self._peers.member_id)
+
+    # --- visitors -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def reachable(self) -> AsyncIterator[Node]:
+        """Talk to the node in the block; raises ConnectionLost when it is down or goes down meanwhile."""
+        while self.paused:
+            await self._resumed.wait()
+        node = self.node
+        if node is None or self.dark:
+            await trio.lowlevel.checkpoint()
+            raise ConnectionLost(f"{self.name} is down")
+        scope = trio.CancelScope()
+        self._visitors[scope] = None
+        try:
+            with scope:
+                yield node
+        finally:
+            self._visitors.pop(scope, None)
+        if scope.cancelled_caught:
+            raise ConnectionLost
+
+    def _lose_visitors(self) -> None:
+        for scope in self._visitors:
+            scope.cancel()

@@ -1,0 +1,132 @@
+"""Run simulated clusters from seeds: `python -m triode.testing.simulate --seeds 1-100`.
+
+Each seed is one run, alone in its loop; `--processes` runs several at once. A run that breaks a promise is
+told with the one command that replays it, and makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import islice
+
+import click
+
+from .plan import plan_of
+from .scenario import Result, simulate
+from .trace import Trace
+
+__all__ = ["main"]
+
+TASKS_PER_PROCESS = 4
+
+
+def replay_command(seed: int, members: int | None) -> str:
+    """What to type to see a run again."""
+    size = f" --members {members}" if members else ""
+    return f"python -m triode.testing.simulate --seed {seed}{size} --trace"
+
+
+def run_seed(seed: int, members: int | None = None) -> Result:
+    """One run."""
+    return simulate(plan_of(seed, members=members))
+
+
+def _report(result: Result, members: int | None) -> None:
+    print(f"\nFAILED {result.plan.describe()}")
+    for violation in result.violations:
+        print(f"  {violation}")
+    print(f"  replay: {replay_command(result.plan.seed, members)}", flush=True)
+
+
+class _Totals:
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.runs = self.failed = self.answered = self.events = 0
+        self.seconds = self.virtual_seconds = 0.0
+        self.faults: Counter[str] = Counter()
+
+    def add(self, result: Result) -> None:
+        self.runs += 1
+        self.failed += bool(result.violations)
+        self.answered += result.answered
+        self.events += result.events
+        self.seconds += result.seconds
+        self.virtual_seconds += result.virtual_seconds
+        self.faults += result.faults
+
+    def told(self) -> str:
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        return (
+            f"{self.runs} seeds, {self.failed} failed; {self.seconds / max(1, self.runs):.3f} s each,"
+            f" {self.virtual_seconds:.0f} virtual s, {self.answered} operations answered,"
+            f" {self.events} events; faults: {faults}"
+        )
+
+
+def _results(
+    seeds: Iterator[int], members: int | None, processes: int, deadline: float
+) -> Iterator[Result]:
+    """The results in the order in which they come, until seeds or time are used up."""
+    if processes == 1:
+        for seed in seeds:
+            yield run_seed(seed, members)
+            if time.perf_counter() > deadline:
+                return
+        return
+    with ProcessPoolExecutor(processes, max_tasks_per_child=None) as pool:
+        waiting = {
+            pool.submit(run_seed, seed, members)
+            for seed in islice(seeds, processes * TASKS_PER_PROCESS)
+        }
+        while waiting:
+            done = next(as_completed(waiting))
+            waiting.discard(done)
+            if time.perf_counter() < deadline:
+                waiting |= {pool.submit(run_seed, seed, members) for seed in islice(seeds, 1)}
+            yield done.result()
+
+
+def _seeds(text: str) -> Iterator[int]:
+    first, _, last = text.partition("-")
+    return iter(range(int(first), int(last or first) + 1))
+
+
+@click.command()
+@click.option("--seed", type=int, help="Run this seed alone.")
+@click.option("--seeds", default="1-100", help="Run the seeds A-B.", show_default=True)
+@click.option("--seconds", type=float, default=float("inf"), help="Begin no run after this time.")
+@click.option("--processes", type=int, default=1, help="Runs at once.", show_default=True)
+@click.option("--members", type=int, help="Members at first, whatever the seed says.")
+@click.option("--trace", is_flag=True, help="Print every event.")
+def main(
+    seed: int | None,
+    seeds: str,
+    seconds: float,
+    processes: int,
+    members: int | None,
+    trace: bool,
+) -> None:
+    """Simulate whole clusters under faults, and judge what their clients saw."""
+    totals = _Totals()
+    if seed is not None:
+        plan = plan_of(seed, members=members)
+        print(plan.describe())
+        results = iter([simulate(plan, Trace(out=sys.stdout if trace else None))])
+    else:
+        results = _results(_seeds(seeds), members, processes, totals.started + seconds)
+    for result in results:
+        totals.add(result)
+        if result.violations:
+            _report(result, members)
+    print(totals.told())
+    if seed is not None:
+        print(f"trace {result.digest}")
+    sys.exit(bool(totals.failed))
+
+
+if __name__ == "__main__":
+    main()
