@@ -18,6 +18,7 @@ from ..mvcc.store import Store
 from ..mvcc.watch import WatchHub
 from .answers import Header
 from .failures import refusal_of
+from .leadership import Leadership
 from .membership import Membership
 from .proposer import Proposer
 from .world import World
@@ -80,6 +81,16 @@ class NodeContext:
     """Propose a membership change, to which it gives an ID; the call is answered with nothing when it is applied."""
     when_applied: Callable[[int, Callable[[], None]], None] = attrs.field(default=None)
     """Call something as soon as the entry at an index is applied."""
+    leadership: Leadership = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.leadership = Leadership(
+            self.world.clock,
+            self.raft,
+            self.read_index,
+            tick_seconds=self.config.heartbeat_interval,
+            request_seconds_max=self.proposer.timeout_seconds,
+        )
 
     @property
     def reads_locally(self) -> bool:

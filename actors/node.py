@@ -29,7 +29,7 @@ from ..raft.types import ConfChange, Snapshot
 from . import proposals
 from .actor import Actor
 from .answers import Header
-from .applier import Applier, CommitBackend
+from .applier import Applier, CommitBackend, ServeReads
 from .bootstrap import Bootstrap, Initialized, plan
 from .broadcaster import Broadcaster
 from .call import Call
@@ -54,7 +54,7 @@ from .peers.contract import PeerReply
 from .proposer import REQUEST_SECONDS_BASE, Proposer
 from .publication import Publication
 from .quota import QuotaGuard
-from .raft_mail import Tick
+from .raft_mail import ProposeChange, Tick
 from .raft_peer import RaftPeer
 from .read_rounds import ReadIndex
 from .reaper import Reaper
@@ -199,6 +199,8 @@ class Node:
             spawn=self.tasks.spawn,
             flush=self.outbox.flush,
             member_id=self.member_id,
+            propose_change=self._propose_change,
+            when_applied=self._when_applied,
         )
 
     def _make_links(self, start: Bootstrap) -> None:
@@ -247,7 +249,12 @@ class Node:
             max_wals=config.max_wals,
             fsync=not config.unsafe_no_fsync,
         )
-        self.broadcaster = Broadcaster(context.hub, world.clock, self.outbox.flush)
+        self.broadcaster = Broadcaster(
+            context.hub,
+            world.clock,
+            self.outbox.flush,
+            away=lambda: self.opened.backend.away,
+        )
         self.reaper = Reaper(context.lessor, context.proposer, world.clock)
         self.compactor = Compactor(
             context.store,
@@ -308,7 +315,7 @@ class Node:
             self.snapshotter,
             *([self.peers] if isinstance(self.peers, Actor) else []),
             self.peer,
-            Periodic("ticker", config.heartbeat_interval, lambda: self.peer.ref.tell(Tick())),
+            Periodic("ticker", config.heartbeat_interval, self._tick),
             self.departure,
             self.compactor,
             self.broadcaster,
@@ -384,6 +391,7 @@ class Node:
         self.membership.reload()
         self.snapshotter.installed(index, snapshot.metadata.conf_state)
         self.hub.restore(self.store)
+        self.broadcaster.wake()
         self.opened.snapshots.remove_up_to(index)
 
     def _disk_full(self, error: DiskFull) -> None:
@@ -392,6 +400,17 @@ class Node:
     def _log_failed(self, error: DiskFull) -> None:
         self._log_full = error
         self._led.set()
+
+    def _tick(self) -> None:
+        self.context.leadership.ticked()
+        self.peer.ref.tell(Tick())
+
+    def _propose_change(self, change: ConfChange, call: Call) -> None:
+        change = attrs.evolve(change, id=self.request_ids.number())
+        self.peer.offer(ProposeChange(change, call))
+
+    def _when_applied(self, index: int, then: Callable[[], None]) -> None:
+        self.applier.take(ServeReads(index, [then]))
 
     def _read_index(self, call: Call, then: Callable[[], None]) -> None:
         def read() -> None:

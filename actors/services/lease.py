@@ -1,8 +1,10 @@
-"""Lease: grants and revocations go through the log, the rest is the leader's memory."""
+"""Lease: grants and revocations go through the log; the rest is the leader's memory (see `lease_calls`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+
+import trio
 
 from ...errors import Code, EtcdError, LeaseTTLTooLarge
 from ...mvcc.lease import TTL_SECONDS_MAX
@@ -16,12 +18,13 @@ from ...rpc.pb.rpc_pb2 import (
 from .. import proposals
 from ..call import Call, Outlet
 from ..context import NodeContext
-from ..reaper import checkpoint_request
+from ..lease_calls import LeaseCalls, time_to_live_response
 
 __all__ = ["KeepAliveStream", "LeaseService"]
 
 ID_MAX = (1 << 63) - 1
 OUTLET_BYTES_MAX = 1024 * 1024
+KEEP_ALIVES_WAITING_MAX = 10_000
 
 
 class LeaseService:
@@ -30,6 +33,7 @@ class LeaseService:
     def __init__(self, node: NodeContext) -> None:
         self._node = node
         self._lessor = node.lessor
+        self.calls = LeaseCalls(node)
 
     def grant(self, message: bytes, call: Call) -> None:
         """LeaseGrant: ID 0 asks for a random one."""
@@ -54,16 +58,19 @@ class LeaseService:
         self._node.proposer.propose(call, proposals.LEASE_REVOKE, request, message)
 
     def time_to_live(self, message: bytes, call: Call) -> None:
-        """LeaseTimeToLive: an unknown lease has TTL -1, which is not an error."""
+        """LeaseTimeToLive: an unknown lease has TTL -1, which is not an error. The leader knows it."""
         request = LeaseTimeToLiveRequest.FromString(message)
-        now = self._node.world.clock.now()
-        remaining = self._lessor.time_to_live(request.ID, now)
-        granted = self._lessor.granted_ttl(request.ID)
-        answer = self._header() + int_field(2, request.ID)
-        answer += int_field(3, remaining) + int_field(4, granted)
-        if request.keys:
-            answer += b"".join([bytes_field(5, key) for key in self._lessor.keys(request.ID)])
-        call.answer(answer)
+        lease, keys = request.ID, request.keys
+        found = self.calls.time_to_live_now(lease, keys=keys)
+        if found is not None:
+            call.answer(self._header() + time_to_live_response(lease, found).SerializeToString())
+            return
+
+        async def work() -> bytes:
+            answer = await self.calls.time_to_live(lease, keys=keys)
+            return self._header() + time_to_live_response(lease, answer).SerializeToString()
+
+        self._node.complete(call, work)
 
     def leases(self, message: bytes, call: Call) -> None:
         """LeaseLeases: a local list, not linearizable."""
@@ -73,66 +80,88 @@ class LeaseService:
 
     def keep_alive(self, out: Outlet) -> KeepAliveStream:
         """LeaseKeepAlive."""
-        return KeepAliveStream(self._node, out)
+        return KeepAliveStream(self._node, self.calls, out)
 
     def _header(self) -> bytes:
         return self._node.header.framed(self._node.store.revision)
 
 
 class KeepAliveStream:
-    """One LeaseKeepAlive call: a response per request, TTL 0 for a lease that is not there."""
+    """One LeaseKeepAlive call: a response per request, in their order; TTL 0 for a lease that is not there.
 
-    def __init__(self, node: NodeContext, out: Outlet) -> None:
+    Most can be answered at once. One that cannot (another member leads, a checkpoint is to be cleared) makes those
+    behind it wait, and a task asks for one after the other.
+    """
+
+    def __init__(self, node: NodeContext, calls: LeaseCalls, out: Outlet) -> None:
         self._node = node
+        self._calls = calls
         self._out = out
+        self._waiting: deque[tuple[bytes, int]] = deque()
+        self._asking: trio.CancelScope | None = None
+        self._half_closed = False
+        self._finished = False
 
     def message(self, data: bytes) -> None:
-        """Renew one lease.
-
-        If a checkpoint is in force, it is cleared by way of the log before the answer is given: the next
-        leader would otherwise start from it and end the lease too early.
-        """
-        if self._out.backlog() > OUTLET_BYTES_MAX:
+        """Renew one lease."""
+        if self._finished:
+            return
+        full = len(self._waiting) >= KEEP_ALIVES_WAITING_MAX
+        if full or self._out.backlog() > OUTLET_BYTES_MAX:
             raise EtcdError(
                 "etcdserver: too many keep-alives without reading their answers",
                 code=Code.RESOURCE_EXHAUSTED,
             )
-        request = LeaseKeepAliveRequest.FromString(data)
-        if not self._node.lessor.needs_clearing(request.ID):
-            self._renew(request)
-            return
-        clear = checkpoint_request([(request.ID, 0)])
-        call = Call(_Then(lambda: self._renew(request), self._out.finish), 0)
-        message = clear.SerializeToString()
-        self._node.proposer.propose(call, proposals.LEASE_CHECKPOINT, clear, message)
-
-    def _renew(self, request: LeaseKeepAliveRequest) -> None:
-        ttl = self._node.lessor.keep_alive(request.ID, self._node.world.clock.now())
+        lease = LeaseKeepAliveRequest.FromString(data).ID
+        # made before the renewal: a revision from after it could be one at which the lease has been revoked
         header = self._node.header.framed(self._node.store.revision)
-        self._out.send(header + int_field(2, request.ID) + int_field(3, ttl))
+        if self._asking is None:
+            ttl = self._calls.renew_now(lease)
+            if ttl is not None:
+                self._answer(header, lease, ttl)
+                return
+        self._waiting.append((header, lease))
+        if self._asking is None:
+            self._node.spawn(self._ask)
+            self._asking = trio.CancelScope()
+
+    async def _ask(self) -> None:
+        assert self._asking is not None
+        with self._asking:
+            try:
+                while self._waiting:
+                    header, lease = self._waiting.popleft()
+                    self._answer(header, lease, await self._calls.renew(lease))
+                    self._node.flush()
+                if self._half_closed:
+                    self._finish()
+            except Exception as error:  # noqa: BLE001  # one stream fails, not the node
+                self._waiting.clear()
+                self._finish(self._node.refusal_of(error))
+            self._node.flush()
+        self._asking = None
+
+    def _finish(self, error: EtcdError | None = None) -> None:
+        if not self._finished:
+            self._finished = True
+            self._out.finish(error)
+
+    def _answer(self, header: bytes, lease: int, ttl: int) -> None:
+        self._out.send(header + int_field(2, lease) + int_field(3, ttl))
 
     def half_closed(self) -> None:
-        """The client is done, and so are we."""
-        self._out.finish()
+        """The client is done; we are, when all is answered."""
+        self._half_closed = True
+        if self._asking is None:
+            self._finish()
 
     def cancelled(self) -> None:
-        """Nothing is held."""
+        """Nobody waits any more."""
+        self._finished = True
+        self._waiting.clear()
+        if self._asking is not None:
+            self._asking.cancel()
 
     def writable(self) -> None:
         """Answers are as many as requests: there is nothing to resume."""
 
-
-class _Then:
-    """A sink that goes on when its call is done, and ends the stream when it failed."""
-
-    def __init__(self, done: Callable[[], None], failed: Callable[[EtcdError], None]) -> None:
-        self._done = done
-        self._failed = failed
-
-    def answer(self, tag: int, message: bytes) -> None:
-        del tag, message
-        self._done()
-
-    def refuse(self, tag: int, error: EtcdError) -> None:
-        del tag
-        self._failed(error)

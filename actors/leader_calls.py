@@ -1,0 +1,81 @@
+"""What only the leader can say: asked for here, or at the leader by way of the links.
+
+A leader may be gone before the question has reached it, so it is asked again, at whoever leads then, until the
+request's time is over. Source: etcd's waitLeader and the loops around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import trio
+
+from ..errors import NoLeader, RequestTimeout, TimeoutWaitAppliedIndex
+from .context import NodeContext
+from .log import Log
+from .peers.contract import PeerReply
+
+__all__ = ["applied", "ask_leader"]
+
+AGAIN_SECONDS = 0.05  # etcd's throttle
+APPLIED_SECONDS_MAX = 1.0
+log = Log("triode.peers")
+T = TypeVar("T")
+
+
+async def ask_leader(
+    node: NodeContext,
+    here: Callable[[], Awaitable[T | None]],
+    verb: str,
+    target: str,
+    body: bytes,
+    read: Callable[[PeerReply], T | None],
+) -> T:
+    """What `here` gives if this member leads, else what `read` makes of the leader's reply.
+
+    None of either means to ask again. Raises NoLeader when there was none in all of the time, RequestTimeout
+    otherwise, and what `here` and `read` raise.
+    """
+    with trio.move_on_after(node.proposer.timeout_seconds):
+        while True:
+            found = await _once(node, here, verb, target, body, read)
+            if found is not None:
+                return found
+            await trio.sleep(AGAIN_SECONDS)
+    raise RequestTimeout if node.raft.leader else NoLeader
+
+
+async def _once(
+    node: NodeContext,
+    here: Callable[[], Awaitable[T | None]],
+    verb: str,
+    target: str,
+    body: bytes,
+    read: Callable[[PeerReply], T | None],
+) -> T | None:
+    while not node.raft.leader:
+        await node.raft.wait_leader_change()
+    if node.raft.is_leader:
+        return await here()
+    leader = node.raft.leader
+    try:
+        reply = await node.peers.ask(leader, verb, target, body)
+    except OSError as error:
+        log.warning("the leader did not answer", leader=f"{leader:x}", error=str(error))
+        return None
+    return read(reply)
+
+
+async def applied(node: NodeContext) -> None:
+    """Return when everything is applied that is committed now; raises TimeoutWaitAppliedIndex."""
+    await trio.lowlevel.checkpoint()
+    committed = node.raft.commit_index
+    if node.applied_index() >= committed:
+        return
+    reached = trio.Event()
+    node.when_applied(committed, reached.set)
+    with trio.move_on_after(APPLIED_SECONDS_MAX):
+        await reached.wait()
+        return
+    raise TimeoutWaitAppliedIndex
