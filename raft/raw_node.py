@@ -14,7 +14,14 @@ from .codec import encode_conf_change, encode_conf_change_v2
 from .config import Config
 from .errors import InvariantBroken, StepLocalMessage, StepPeerNotFound
 from .raft import Raft
-from .ready import Ready, append_message, append_response, apply_message, apply_response
+from .ready import (
+    Ready,
+    append_message,
+    append_response,
+    apply_message,
+    apply_response,
+    early_count,
+)
 from .state import StateType
 from .status import BasicStatus, Status, basic_status, status
 from .types import (
@@ -198,7 +205,7 @@ class RawNode:
             log.unstable.next_snapshot(),
             log.next_committed(self._apply_unstable),
             raft.msgs,
-            len(raft.msgs),
+            early_count(raft.msgs),
             bool(entries) or hard_state[:2] != before[:2],
         )
         if self._async:

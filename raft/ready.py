@@ -2,19 +2,19 @@
 
 One round is: `ready()`, do it, `advance(ready)`. Within a round
 
-1. write `entries` and `hard_state`, or `snapshot`, to the log, and make them durable if
-   `must_sync`;
+1. write `snapshot`, `entries` and `hard_state` to the log, and make them durable if `must_sync` or
+   there is a snapshot; entries that come with a snapshot follow it;
 2. only then send `messages`, for they speak of what was written; the first `early` of them promise
-   nothing about the own disk, such as appends, heartbeats and requests for votes (the own vote is
-   counted when it is durable), and may be sent before;
+   nothing about the own disk, such as a leader's appends and heartbeats, and may be sent before;
 3. apply `snapshot`, then `committed_entries`, in this order and each exactly once;
 4. serve a read of `read_states` once its index is applied.
 
 With asynchronous storage writes there is no `advance`. Steps 1 and 3 come as messages to two
 local threads (`STORAGE_APPEND`, `STORAGE_APPLY`), each of which works in order and delivers a
-message's `responses` when that message is done; those that go to this node are stepped. All other
-messages may go out at once. As nothing orders the two threads, entries may come to the applier
-after a snapshot has taken their place: it skips those that it has.
+message's `responses` when that message is done; those that go to this node are stepped. Other
+messages may go out at once, but requests for votes only when the `STORAGE_APPEND` of their Ready is
+done (see `early_count`). As nothing orders the two threads, entries may come to the applier after a
+snapshot has taken their place: it skips those that it has.
 
 Two duties come with a log that is cut. A snapshot is taken, and entries are dropped, only up to a
 commit index that is durable in a hard state; else the node would come back with a commit index
@@ -24,6 +24,7 @@ not name it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -42,7 +43,14 @@ from .types import (
 if TYPE_CHECKING:
     from .raft import Raft
 
-__all__ = ["Ready", "append_message", "append_response", "apply_message", "apply_response"]
+__all__ = [
+    "Ready",
+    "append_message",
+    "append_response",
+    "apply_message",
+    "apply_response",
+    "early_count",
+]
 
 
 @attrs.define
@@ -68,6 +76,20 @@ class Ready:
     must_sync: bool = False
     """What is to be stored must be durable before `messages` are sent and `advance` is called; the
     commit index alone need not be, for it is found again."""
+
+
+def early_count(messages: Sequence[Message]) -> int:
+    """How many messages, from the first on, may leave before the Ready is stored.
+
+    A request for votes may not, though the own vote is counted only when it is durable. Were it
+    sent first and the node to crash, it would come back in the term before and could campaign for
+    the same term again, with a log that has lost its end. The answers to the first request
+    would count for it: it could lead without an entry that is committed, or lead one term twice.
+    """
+    for place, m in enumerate(messages):
+        if m.type is MessageType.VOTE:
+            return place
+    return len(messages)
 
 
 def append_message(raft: Raft, ready: Ready) -> Message | None:
