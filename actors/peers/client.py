@@ -112,6 +112,12 @@ class PeerClient:
         self._urls = urls
         self._idle: list[tuple[float, str, HttpExchange]] = []
         self.nursery: trio.Nursery | None = None
+        self._running = trio.Event()
+
+    def open(self, nursery: trio.Nursery) -> None:
+        """The link runs: requests may be made, and those that were wait no longer."""
+        self.nursery = nursery
+        self._running.set()
 
     async def request(
         self,
@@ -156,13 +162,11 @@ class PeerClient:
                 http.transport.close()
 
     async def connect(self, url: str) -> HttpExchange:
-        """A new connection; raises OSError."""
-        if self.nursery is None:
-            raise OSError("the link is not running")
-        home = self._home
-        transport = await dial(
-            home.world.network, url, self.nursery, seconds_max=home.dial_seconds_max
-        )
+        """A new connection, once the link runs; raises OSError."""
+        await self._running.wait()
+        home, nursery = self._home, self.nursery
+        assert nursery is not None
+        transport = await dial(home.world.network, url, nursery, seconds_max=home.dial_seconds_max)
         return HttpExchange(transport, urlsplit(url).netloc)
 
     def _take_idle(self, url: str) -> HttpExchange | None:
@@ -175,8 +179,9 @@ class PeerClient:
         return None
 
     def close(self) -> None:
-        """Close what is kept."""
+        """The link runs no longer: close what is kept."""
         self.nursery = None
+        self._running = trio.Event()
         for _, _, http in self._idle:
             http.transport.close()
         self._idle.clear()

@@ -138,7 +138,7 @@ class Link(Actor[None]):
     # --- the actor --------------------------------------------------------------------------------
 
     async def started(self) -> None:
-        self.client.nursery = self.nursery
+        self.client.open(self.nursery)
         self._pipeline.kick()
         if not self.remote:
             for reader in self._readers:

@@ -86,7 +86,7 @@ class Incoming:
         self.end = "abandoned"
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class Owner:
     """A node that has no state; `on_step` may put raft behind it."""
 
@@ -145,7 +145,7 @@ class Owner:
 
 def make(owner: Owner, world: World | None = None, **settings: Any) -> HttpPeers:
     """The links of `owner` on a port of their own."""
-    config = Config(listen_peer_urls=("http://127.0.0.1:0",), **settings)
+    config = Config(**{"listen_peer_urls": ("http://127.0.0.1:0",), **settings})
     peers = HttpPeers(owner, config, world or World.real(seed=1))
     if peers.bound:
         owner.peer_urls = (f"http://127.0.0.1:{peers.ports[0]}",)

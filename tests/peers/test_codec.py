@@ -113,11 +113,8 @@ def test_an_append_that_continues_nothing_ends_the_stream() -> None:
 
 @given(st.binary(max_size=60))
 def test_garbage_is_a_value_error(data: bytes) -> None:
-    for feed in (
-        lambda: AppendDecoder(2, 1).feed(full_frame(data)),
-        lambda: MessageDecoder().feed(length_frame(data)),
-        lambda: AppendDecoder(2, 1).feed(data),
-        lambda: MessageDecoder().feed(data),
-    ):
+    for appends_in, message_in in ((full_frame(data), length_frame(data)), (data, data)):
         with suppress(ValueError):
-            feed()
+            AppendDecoder(2, 1).feed(appends_in)
+        with suppress(ValueError):
+            MessageDecoder().feed(message_in)
