@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from ..backends.contract import Reader
+from ..backends.contract import View
 from ..errors import CorruptData, DiskFull, EtcdError, LeaderChanged, Stopped, TooManyRequests
 from ..raft.codec import decode_conf_change
 from ..raft.types import NO_NODE, ConfChange, Entry, EntryType, Snapshot
@@ -104,7 +104,7 @@ class Applier(PromptActor[Message]):
         self._installing = False
         self._after_install: list[Message] = []
         self.conf_change: Callable[[ConfChange], None]
-        self.read_snapshot: Callable[[Snapshot], Reader]
+        self.read_snapshot: Callable[[Snapshot], View]
         self.restore: Callable[[Snapshot], None]
         self.on_disk_full: Callable[[DiskFull], None]
         self.on_commit: Callable[[float], None] = lambda _seconds: None
@@ -217,12 +217,12 @@ class Applier(PromptActor[Message]):
         log.info(
             "applying snapshot", current_applied_index=self.applied_index, incoming_index=meta.index
         )
-        content = self.read_snapshot(message.snapshot)
-        engine = backend.replacing()
-        try:
-            await self._world.in_thread(lambda: engine.replace(content))
-        finally:
-            backend.replaced(engine)
+        with self.read_snapshot(message.snapshot) as content:
+            engine = backend.replacing()
+            try:
+                await self._world.in_thread(lambda: engine.replace(content))
+            finally:
+                backend.replaced(engine)
         self.restore(message.snapshot)
         if self._store.consistent_index > meta.index:
             raise CorruptData(

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import trio
 
-from ..backends.contract import Reader
+from ..backends.contract import View
 from ..config import Config
 from ..errors import DiskFull
 from ..mvcc.alarm import Alarms
@@ -273,6 +273,7 @@ class Node:
             self.peer,
             self.wal_writer,
             world,
+            on_durable=self.opened.snapshots.remove_up_to,
             keep_from=lambda index: self.exchange.keep_from(index),  # noqa: PLW0108  # made later
             conf_state=self.opened.log.storage.initial_state()[1],
             last_index=self.opened.log.snapshot_index,
@@ -290,6 +291,8 @@ class Node:
         self.peer.save = self.wal_writer.ref.tell
         self.peer.apply = self.applier.take
         self.peer.on_leader_change = self._leader_changed
+        self.header.set_term(self.peer.term)
+        self.peer.on_new_term = self.header.set_term
         self.peer.on_log_full = self._log_failed
         self.applier.conf_change = self._conf_change
         self.applier.read_snapshot = self._read_snapshot
@@ -354,7 +357,6 @@ class Node:
         return self.peer.leader != 0 and self.applier.applied_term == self.peer.term
 
     def _leader_changed(self, leader: int, term: int) -> None:
-        self.header.set_term(term)
         lessor, now = self.context.lessor, self.world.clock.now()
         if self.peer.is_leader:
             lessor.promote(now, self.config.election_timeout)
@@ -378,7 +380,7 @@ class Node:
         else:
             self.peers.remove(member.id)
 
-    def _read_snapshot(self, snapshot: Snapshot) -> Reader:
+    def _read_snapshot(self, snapshot: Snapshot) -> View:
         return self.opened.snapshots.open(snapshot.metadata.index)
 
     def _restore(self, snapshot: Snapshot) -> None:
@@ -392,7 +394,6 @@ class Node:
         self.snapshotter.installed(index, snapshot.metadata.conf_state)
         self.hub.restore(self.store)
         self.broadcaster.wake()
-        self.opened.snapshots.remove_up_to(index)
 
     def _disk_full(self, error: DiskFull) -> None:
         self.peer.refuse_writes(error)

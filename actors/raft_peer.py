@@ -114,7 +114,9 @@ class RaftPeer(PromptActor[Message]):
         self._request_ids = request_ids
         self._request_seconds_max = request_seconds_max
         self._saving: Ready | None = None
-        self._unsaved: HardState | None = None
+        # What is known of the commit index at a restart may be more than the log was told.
+        state = storage.initial_state()[0]
+        self._unsaved: HardState | None = None if state == HardState() else state
         self._campaigning = False
         self._in_turn = False
         self._apply_after: Sequence[Entry] = ()
@@ -128,10 +130,11 @@ class RaftPeer(PromptActor[Message]):
         self.apply: Callable[[Apply | ServeReads | Install], None]
         self.send: Callable[[Sequence[RaftMessage]], None] = lambda _messages: None
         self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
+        self.on_new_term: Callable[[int], None] = lambda _term: None
         self.on_leader_change: Callable[[int, int], None] = lambda _leader, _term: None
         self.leader = 0
-        self.term = 0
-        self.commit_index = 0
+        self.term = state.term
+        self.commit_index = state.commit
         self.last_index = storage.last_index()
         self.leader_changes = 0
         self.proposals_failed = 0
@@ -405,7 +408,9 @@ class RaftPeer(PromptActor[Message]):
 
     def _note(self, ready: Ready) -> None:
         if ready.hard_state is not None:
-            self.term = ready.hard_state.term
+            if self.term != ready.hard_state.term:
+                self.term = ready.hard_state.term
+                self.on_new_term(self.term)
             self.commit_index = ready.hard_state.commit
         if ready.entries:
             self.last_index = ready.entries[-1].index

@@ -27,10 +27,12 @@ class SnapshotFiles:
         self._disk = disk
         self._directory = directory
         self._in_memory: dict[int, bytes] = {}
+        self._begun = 0
 
     def create(self, index: int) -> ReceivedFile:
         """A new file for the snapshot at a log index; raises StorageError."""
-        return ReceivedFile(self, index)
+        self._begun += 1
+        return ReceivedFile(self, index, self._begun)
 
     def has(self, index: int) -> bool:
         """Whether the snapshot at `index` is here, whole."""
@@ -45,15 +47,26 @@ class SnapshotFiles:
         path = self._path(index)
         return BboltView(path, self._disk.map(path))
 
+    def remove_torn(self) -> None:
+        """Delete what has not arrived whole; to be called before the first `create`."""
+        for name in self._names(TEMPORARY):
+            self._remove(name)
+
     def remove_up_to(self, index: int) -> None:
-        """Delete the snapshots at `index` and before, which are not needed any more, and torn ones."""
+        """Delete the snapshots at `index` and before: that state is durable in the backend."""
         self._in_memory = {at: data for at, data in self._in_memory.items() if at > index}
+        for name in self._names(SUFFIX):
+            if int(name.removesuffix(SUFFIX), 16) <= index:
+                self._remove(name)
+
+    def _names(self, suffix: str) -> list[str]:
         if self._directory is None:
-            return
-        for name in self._disk.list_dir(self._directory):
-            torn = name.endswith(SUFFIX + TEMPORARY)
-            if torn or (name.endswith(SUFFIX) and int(name.removesuffix(SUFFIX), 16) <= index):
-                self._disk.remove(self._directory / name)
+            return []
+        return [name for name in self._disk.list_dir(self._directory) if name.endswith(suffix)]
+
+    def _remove(self, name: str) -> None:
+        assert self._directory is not None
+        self._disk.remove(self._directory / name)
 
     def _path(self, index: int) -> Path:
         assert self._directory is not None
@@ -71,7 +84,7 @@ class SnapshotFiles:
 class ReceivedFile:
     """One snapshot while it arrives. Nothing of it counts before `finish`. All raise StorageError."""
 
-    def __init__(self, files: SnapshotFiles, index: int) -> None:
+    def __init__(self, files: SnapshotFiles, index: int, number: int) -> None:
         self.index = index
         self.bytes = 0
         self._files = files
@@ -80,7 +93,8 @@ class ReceivedFile:
         place = files.place(index)
         if place is not None:
             self._disk, self._path = place
-            self._temporary = self._path.with_name(self._path.name + TEMPORARY)
+            # numbered, for the leader may send the same one again while the first is still on its way
+            self._temporary = self._path.with_name(f"{self._path.name}.{number}{TEMPORARY}")
             self._file = self._disk.open(self._temporary, create=True)
             self._file.truncate(0)
 

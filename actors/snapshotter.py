@@ -46,6 +46,7 @@ class Snapshotter(Actor[Take]):
         wal_writer: WalWriter,
         world: World,
         *,
+        on_durable: Callable[[int], None],
         keep_from: Callable[[int], int],
         conf_state: ConfState,
         last_index: int,
@@ -61,6 +62,7 @@ class Snapshotter(Actor[Take]):
         self._last_index = last_index
         self._snapshot_count = snapshot_count
         self._catchup_entries = catchup_entries
+        self._on_durable = on_durable
         self._keep_from = keep_from
         self.conf_state = conf_state
         self._asked = False
@@ -80,16 +82,20 @@ class Snapshotter(Actor[Take]):
         """A snapshot from the leader has become the state; the log has recorded it."""
         self._last_index = max(self._last_index, index)
         self.conf_state = conf_state
+        self._ask()
 
     def look(self) -> None:
         """Called after each applied batch."""
         applied = self._applier.applied_index - self._last_index
         if not self._asked and (applied >= self._snapshot_count or self._backend.engine.sync_due):
-            self._asked = True
-            try:
-                self.ref.tell(Take())
-            except (MailboxFull, MailboxClosed):  # when the node stops, the next start takes one
-                self._asked = False
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asked = True
+        try:
+            self.ref.tell(Take())
+        except (MailboxFull, MailboxClosed):  # when the node stops, the next start takes one
+            self._asked = False
 
     async def handle(self, batch: list[Take]) -> None:
         del batch
@@ -100,10 +106,13 @@ class Snapshotter(Actor[Take]):
         self._asked = False
 
     async def _take(self) -> None:
+        if self._backend.away:  # a snapshot of the leader's is being installed, and asks again
+            return
         index, term = self._applier.applied_index, self._applier.applied_term
         conf_state = self.conf_state
         self._backend.commit()
         await self._world.in_thread(self._backend.engine.sync)
+        self._on_durable(index)
         if index <= self._last_index:
             return
         record = WalSnapshot(index=index, term=term, conf_state=conf_state)

@@ -133,6 +133,7 @@ def open_storage(config: Config, world: World) -> OpenedStorage:
         _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
         snapshots = SnapshotFiles(disk, snap_dir)
         opened = OpenedStorage(backend, disk, snapshots, data_dir, wal_dir, None, locks)
+        snapshots.remove_torn()
         opened.found = _find_log(disk, wal_dir, backend, snapshots)
         undo.pop_all()
     return opened
@@ -230,7 +231,6 @@ def _read_log(
         return None
     if applied < start.index and snapshots.has(start.index):
         applied = _finish_install(backend, snapshots, start)
-    snapshots.remove_up_to(applied)
     metadata = Metadata.decode(contents.metadata)
     storage = RestartedLog()
     if start.index:
