@@ -81,6 +81,8 @@ class NodeContext:
     """Propose a membership change, to which it gives an ID; the call is answered with nothing when it is applied."""
     when_applied: Callable[[int, Callable[[], None]], None] = attrs.field(default=None)
     """Call something as soon as the entry at an index is applied."""
+    hand_over: Callable[[int], Awaitable[None]] = attrs.field(default=None)
+    """Make another voter the leader and return when it leads; raises TimeoutLeaderTransfer."""
     leadership: Leadership = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -38,7 +38,7 @@ from .context import NodeContext
 from .departure import Departure
 from .execute import Executor
 from .grpc_metrics import GrpcMetrics
-from .handover import Handover
+from .handover import Handover, hand_over
 from .helpers import Periodic, Tasks
 from .listener import Bound, bind
 from .local_client import LocalClient
@@ -50,6 +50,7 @@ from .observe import Observer
 from .outbox import Outbox
 from .pages import Pages
 from .peer_owner import Owner
+from .peer_requests import PeerRequests
 from .peers.contract import PeerReply
 from .proposer import REQUEST_SECONDS_BASE, Proposer
 from .publication import Publication
@@ -107,6 +108,7 @@ class Node:
         self._make_links(start)
         grpc = GrpcMetrics()
         self.dispatcher = make_dispatcher(self.context, grpc)
+        self.peer_requests = PeerRequests(self.context, self.dispatcher.maintenance)
         self.pages = Pages(self.context, self.dispatcher, self.metrics)
         self.clients = ClientListener(
             self.context, self.dispatcher, self.outbox, self.pages, *listening
@@ -201,6 +203,7 @@ class Node:
             member_id=self.member_id,
             propose_change=self._propose_change,
             when_applied=self._when_applied,
+            hand_over=self._hand_over,
         )
 
     def _make_links(self, start: Bootstrap) -> None:
@@ -228,9 +231,7 @@ class Node:
             self._talk_to(member)
 
     async def _answer_peer(self, verb: str, target: str, body: bytes) -> PeerReply | None:
-        del verb, target, body
-        await trio.lowlevel.checkpoint()
-        return None
+        return await self.peer_requests.answer(verb, target, body)
 
     def _make_actors(self) -> None:
         config, context, world = self.config, self.context, self.world
@@ -412,6 +413,9 @@ class Node:
 
     def _when_applied(self, index: int, then: Callable[[], None]) -> None:
         self.applier.take(ServeReads(index, [then]))
+
+    async def _hand_over(self, to: int) -> None:
+        await hand_over(self.peer, to, seconds_max=self.context.proposer.timeout_seconds)
 
     def _read_index(self, call: Call, then: Callable[[], None]) -> None:
         def read() -> None:

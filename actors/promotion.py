@@ -25,7 +25,15 @@ from .leader_calls import applied, ask_leader
 from .member import Member
 from .peers.contract import PeerReply
 
-__all__ = ["NOT_FOUND", "NOT_LEARNER", "NOT_READY", "PROMOTE", "promote", "read_promotion"]
+__all__ = [
+    "NOT_FOUND",
+    "NOT_LEARNER",
+    "NOT_READY",
+    "PROMOTE",
+    "promote",
+    "promote_here",
+    "read_promotion",
+]
 
 PROMOTE = "/members/promote/"
 NOT_FOUND = "membership: ID not found"
@@ -41,14 +49,15 @@ async def promote(node: NodeContext, member: int) -> Sequence[Member]:
 
     async def here() -> Sequence[Member] | None:
         try:
-            return await _promote_here(node, member)
+            return await promote_here(node, member)
         except NotLeader:
             return None
 
     return await ask_leader(node, here, "POST", f"{PROMOTE}{member}", b"", read_promotion)
 
 
-async def _promote_here(node: NodeContext, member: int) -> Sequence[Member]:
+async def promote_here(node: NodeContext, member: int) -> Sequence[Member]:
+    """Like `promote`, but on this member, which must lead: otherwise it raises NotLeader."""
     await applied(node)
     leader_match = node.raft.match_index(node.member_id)
     if leader_match is None:

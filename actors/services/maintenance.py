@@ -97,6 +97,7 @@ class MaintenanceService:
             raftAppliedIndex=node.applied_index(),
             storageVersion=STORAGE_VERSION,
             dbSizeQuota=node.quota.limit_bytes,
+            isLearner=membership.is_learner(node.member_id),
             downgradeInfo=DowngradeInfo(enabled=enabled, targetVersion=target),
         )
         if not raft.leader:
@@ -124,18 +125,23 @@ class MaintenanceService:
         request = HashKVRequest.FromString(message)
 
         async def work() -> bytes:
-            async with self._hashing:
-                header, started = self._header(), self._now()
-                job = self._node.store.hash_kv_job(request.revision)
-                if isinstance(job, HashKV):
-                    found = job
-                else:
-                    with closing(job):
-                        found = await self._in_thread(job.run)
-            self.on_hash_kv(self._now() - started)
-            return header + _hash_fields(found)
+            found, revision = await self.find_hash_kv(request.revision)
+            return self._node.header.framed(revision) + _hash_fields(found)
 
         self._node.complete(call, work)
+
+    async def find_hash_kv(self, revision: int) -> tuple[HashKV, int]:
+        """The hash at `revision`, 0 for the present, and what the present is. Raises Compacted, FutureRev."""
+        async with self._hashing:
+            store, started = self._node.store, self._now()
+            present, job = store.revision, store.hash_kv_job(revision)
+            if isinstance(job, HashKV):
+                found = job
+            else:
+                with closing(job):
+                    found = await self._in_thread(job.run)
+        self.on_hash_kv(self._now() - started)
+        return found, present
 
     def defragment(self, message: bytes, call: Call) -> None:
         """Defragment: the response has no header, as in etcd."""
@@ -167,14 +173,25 @@ class MaintenanceService:
         call.answer(b"")
 
     def move_leader(self, message: bytes, call: Call) -> None:
-        """MoveLeader: to oneself it is done at once; there is nobody else yet."""
-        request = MoveLeaderRequest.FromString(message)
+        """MoveLeader: answered when the other one leads; the response has no header, as in etcd."""
+        target = MoveLeaderRequest.FromString(message).targetID
         node = self._node
         if not node.raft.is_leader:
             raise NotLeader
-        if request.targetID not in node.membership.members:
+        member = node.membership.members.get(target)
+        if member is None or member.is_learner:
             raise BadLeaderTransferee
-        call.answer(b"")
+        if target == node.member_id:
+            call.answer(b"")
+            return
+
+        async def work() -> bytes:
+            log.info("leadership transfer starting", transferee_member_id=f"{target:x}")
+            await node.hand_over(target)
+            log.info("leadership transfer finished", new_leader_member_id=f"{target:x}")
+            return b""
+
+        node.complete(call, work)
 
     def downgrade(self, message: bytes, call: Call) -> None:
         """Downgrade: one minor version at a time."""
