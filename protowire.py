@@ -50,12 +50,12 @@ def varint(n: int) -> bytes:
         n += 1 << 64
     if not 0 <= n <= _MASK_64:
         raise OverflowError("a varint holds 64 bits")
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+    out = LOW_14[n & 16383]
+    n >>= 14
+    while n >= 16384:
+        out += LOW_14[n & 16383]
+        n >>= 14
+    return out + (_ONE[n] if n < 128 else _TWO[n])
 
 
 def int_field(number: int, value: int) -> bytes:
