@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...protowire import uvarint, varint
 from ...raft.codec import decode_entry, decode_message, encode_entries, encode_message
-from ...raft.types import Entry, Message, MessageType
+from ...raft.types import Entry, EntryType, Message, MessageType
 from ...rpc.peer_frames import (
     LINK_HEARTBEAT,
     AppendFrame,
@@ -25,6 +26,9 @@ from ...rpc.peer_frames import (
 __all__ = ["AppendDecoder", "AppendEncoder", "EntriesMemo", "MessageDecoder", "MessageEncoder"]
 
 APP, HEARTBEAT = MessageType.APP, MessageType.HEARTBEAT
+FIRST_NUMBER, LAST_NUMBER = 4 << 3, 13 << 3  # the tags of `term` and of `vote`
+_TYPES = tuple(MessageType)
+LAST_TYPE = len(_TYPES) - 1
 _LINK_HEARTBEAT_MESSAGE = length_frame(encode_message(Message(HEARTBEAT)))
 
 
@@ -82,15 +86,45 @@ class AppendEncoder:
 
 
 class MessageDecoder:
-    """Reads the message stream. Link heartbeats are left out."""
+    """Reads the message stream of `remote` to `local`. Link heartbeats are left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, local: int, remote: int) -> None:
         self._frames = LengthFrames()
+        self._local, self._remote = local, remote
+        self._ids = b"\x10%b\x18%b\x20" % (varint(local), varint(remote))
 
     def feed(self, data: bytes) -> list[Message]:
         """The next complete messages; raises ValueError."""
-        messages = [decode_message(frame) for frame in self._frames.feed(data)]
+        messages = [self._decode(frame) for frame in self._frames.feed(data)]
         return [m for m in messages if m.type is not HEARTBEAT or m.from_ or m.to]
+
+    def _decode(self, data: bytes) -> Message:
+        """Most messages have numbers only, written in order: read without the tables of the codec."""
+        if not data.startswith(self._ids, 2) or data[0] != 8 or data[1] > LAST_TYPE:
+            return decode_message(data)
+        values = [0] * 14
+        at, end, tag = 1 + len(self._ids), len(data), 0
+        while at < end:
+            tag = data[at]
+            if tag & 7 or not FIRST_NUMBER <= tag <= LAST_NUMBER:
+                return decode_message(data)
+            value = data[at + 1] if at + 1 < end else 128
+            at += 2
+            if value > 127:
+                value, at = uvarint(data, at - 1)
+            values[tag >> 3] = value
+        return Message(
+            _TYPES[data[1]],
+            self._local,
+            self._remote,
+            values[4],
+            values[5],
+            values[6],
+            commit=values[8],
+            vote=values[13],
+            reject=values[10] != 0,
+            reject_hint=values[11],
+        )
 
 
 class AppendDecoder:
@@ -121,10 +155,8 @@ class AppendDecoder:
         if not self._term:
             raise FrameError("an append that continues nothing")
         before = self._index
-        entries = [decode_entry(data) for data in frame.entries]
+        entries = _entries_after(self._term, before, frame.entries)
         self._index += len(entries)
-        if entries and (entries[0].index != before + 1 or entries[-1].index != self._index):
-            raise FrameError("an append with other entries than those that follow")
         return Message(
             APP,
             to=self._local,
@@ -135,3 +167,27 @@ class AppendDecoder:
             entries=entries,
             commit=frame.commit,
         )
+
+
+def _entries_after(term: int, index: int, encoded: list[bytes]) -> list[Entry]:
+    """Decode the entries that follow `index`. What they begin with is known, if nothing strange is sent."""
+    entries: list[Entry] = []
+    append, make, normal = entries.append, tuple.__new__, EntryType.NORMAL
+    head = b"\x08\x00\x10%b\x18" % varint(term)
+    for data in encoded:
+        index += 1
+        known = b"%b%b\x22" % (head, varint(index))
+        at = len(known)
+        if data.startswith(known) and len(data) > at + 1:
+            size = data[at]
+            if size > 127:
+                at += 1
+                size += (data[at] << 7) - 128
+            if size == len(data) - at - 1 and data[at] < 128:
+                append(make(Entry, (term, index, normal, data[at + 1 :])))
+                continue
+        entry = decode_entry(data)
+        if entry.index != index:
+            raise FrameError("an append with other entries than those that follow")
+        append(entry)
+    return entries

@@ -78,9 +78,12 @@ class Link(Actor[None]):
             client=self.client,
         )
         self._readers = (
-            reader("stream Message", MESSAGE, make_decoder=MessageDecoder),
+            reader("stream Message", MESSAGE, make_decoder=self._message_decoder),
             reader("stream MsgApp v2", MSGAPP, make_decoder=self._append_decoder),
         )
+
+    def _message_decoder(self) -> MessageDecoder:
+        return MessageDecoder(self._home.owner.member_id, self.member)
 
     def _append_decoder(self) -> AppendDecoder:
         return AppendDecoder(self._home.owner.member_id, self.member)
