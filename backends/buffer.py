@@ -223,7 +223,7 @@ class _Away(Engine):
 
     @classmethod
     def open(cls, path: Path | None, options: EngineOptions) -> Self:
-        raise NotImplementedError
+        return cls(0, 0)
 
     def get(self, bucket: str, key: bytes) -> bytes | None:
         raise InstallingSnapshot

@@ -123,7 +123,9 @@ def test_a_data_directory_that_cannot_be(refused: Refused, tmp_path: Path) -> No
     """Its path and the system's reason."""
     (tmp_path / "file").write_text("")
     said = refused("--data-dir", str(tmp_path / "file" / "data"))["error"]
-    assert "file/data: Not a directory" in said
+    assert said.startswith("cannot make")
+    assert str(tmp_path / "file" / "data") in said
+    assert said.endswith("Not a directory")
 
 
 @pytest.mark.etcd
@@ -148,13 +150,11 @@ def test_settings_that_cannot_be(refused: Refused, tmp_path: Path) -> None:
     assert said.startswith("log-outputs: cannot write")
 
 
-def test_joining_is_not_supported_yet(
-    refused: Refused, launch_triode: Launch, tmp_path: Path
-) -> None:
+def test_joining_nobody(refused: Refused, launch_triode: Launch, tmp_path: Path) -> None:
     """A new member is refused; a restarted one has joined long ago, as its manifest may still say."""
     existing = ("--initial-cluster-state", "existing")
     where = tmp_path / "new"
     said = refused("--data-dir", str(where), *existing)["error"]
-    assert "joining an existing cluster is not supported yet" in said
+    assert said.startswith("cannot fetch cluster info from peer urls")
     assert launch_triode(data_dir=where).stop() == 0
     assert launch_triode(*existing, data_dir=where).ctl("put", "a", "1").stdout == "OK\n"
