@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import trio
 
+from .. import features
 from ..backends.contract import View
 from ..config import Config
 from ..errors import DiskFull
@@ -46,6 +47,7 @@ from .log import Log
 from .member import Member
 from .membership import Membership
 from .metrics import Metrics
+from .monitors import InitialCheck, Monitors
 from .observe import Observer
 from .outbox import Outbox
 from .pages import Pages
@@ -109,6 +111,7 @@ class Node:
         grpc = GrpcMetrics()
         self.dispatcher = make_dispatcher(self.context, grpc)
         self.peer_requests = PeerRequests(self.context, self.dispatcher.maintenance)
+        self.monitors = Monitors(self.context, self.dispatcher.maintenance)
         self.pages = Pages(self.context, self.dispatcher, self.metrics)
         self.clients = ClientListener(
             self.context, self.dispatcher, self.outbox, self.pages, *listening
@@ -318,6 +321,7 @@ class Node:
             ),
             self.snapshotter,
             *([self.peers] if isinstance(self.peers, Actor) else []),
+            *self._initial_check(),
             self.peer,
             Periodic("ticker", config.heartbeat_interval, self._tick),
             self.departure,
@@ -326,6 +330,7 @@ class Node:
             self.tasks,
             Publication(self),
             self.reaper,
+            *self.monitors.actors(),
             self.clients,
             Handover(
                 self.peer,
@@ -335,6 +340,12 @@ class Node:
                 seconds_max=config.election_timeout,
             ),
         ]
+
+    def _initial_check(self) -> list[Actor[Any]]:
+        wanted = features.enabled(self.config.feature_gates, features.INITIAL_CORRUPT_CHECK)
+        if not wanted or not self.opened.log.applied_index:
+            return []
+        return [InitialCheck(self.context, self.monitors, self.dispatcher.maintenance)]
 
     # --- wiring ---------------------------------------------------------------------------------
 
