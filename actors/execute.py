@@ -10,6 +10,7 @@ CORRUPT refuses every write. As alarms are part of the replicated state, members
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -66,6 +67,7 @@ class Executor:
             proposals.CLUSTER_VERSION_SET: self._cluster_version_set,
             proposals.CLUSTER_MEMBER_ATTR_SET: self._member_attributes_set,
             proposals.DOWNGRADE_INFO_SET: self._downgrade_info_set,
+            proposals.V2: self._v2,
         }
         self._active = self._plain
         self._answered = True
@@ -176,6 +178,18 @@ class Executor:
     def _downgrade_info_set(self, request: Any) -> bytes:
         self.membership.set_downgrade(request.enabled, request.ver)
         return self._header_only()
+
+    def _v2(self, request: proposals.V2Request) -> bytes:
+        """What a member of etcd 3.5 says of itself and of the cluster; others of these requests mean nothing now."""
+        if request.method == "PUT":
+            words = request.path.strip("/").split("/")
+            if words[:2] == ["0", "members"] and words[3:] == ["attributes"]:
+                attributes = json.loads(request.value)
+                urls = attributes.get("clientURLs") or []
+                self.membership.set_attributes(int(words[2], 16), attributes.get("name", ""), urls)
+            elif words == ["0", "version"]:
+                self.membership.set_version(request.value)
+        return b""
 
     def change_membership(self, change: ConfChange) -> EtcdError | None:
         """A committed membership change; what it is refused with, alike on every member (see `Membership`)."""

@@ -2,17 +2,21 @@
 
 A proposal wraps the request's bytes as they came from the client: they are neither decoded nor encoded a
 second time. The fields' numbers are the `kind` of a call and select how the applier executes it.
+
+Members of etcd 3.5 write a few entries of another kind, bare requests of the API before v3. They have no header, by which
+they are told from the others.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..protowire import LENGTH, fields, varint
 from ..rpc.pb import membership_pb2, raft_internal_pb2, rpc_pb2
 
-__all__ = ["RequestIds", "decode", "encode"]
+__all__ = ["RequestIds", "V2Request", "decode", "encode"]
 
+V2: Final = 2
 PUT: Final = 4
 DELETE_RANGE: Final = 5
 TXN: Final = 6
@@ -49,18 +53,38 @@ def encode(kind: int, message: bytes, header: bytes) -> bytes:
     return b"%b%b%b%b" % (_TAGS[kind], varint(len(message)), message, header)
 
 
+class V2Request(NamedTuple):
+    """A write of etcd's old API: only what members tell of themselves still goes that way."""
+
+    method: str
+    path: str
+    value: str
+
+
 def decode(data: bytes) -> tuple[int, Any, int]:
     """(kind, request, request ID) of an entry's data; raises ValueError for what is not one."""
-    kind, request, request_id = 0, None, 0
+    kind: int = 0
+    message: int | bytes = 0
+    header: int | bytes = 0
     for number, value in fields(data):
         if number == _HEADER:
-            assert isinstance(value, bytes)
-            request_id = raft_internal_pb2.RequestHeader.FromString(value).ID
+            header = value
         elif number in _CLASSES:
-            kind, request = number, _CLASSES[number].FromString(value)
-    if request is None:
+            kind, message = number, value
+    if not header:
+        return V2, _decode_v2(data), 0
+    if isinstance(header, int) or isinstance(message, int):
+        raise ValueError("an entry without a known request")  # noqa: TRY004  # of the entry
+    request_id = raft_internal_pb2.RequestHeader.FromString(header).ID
+    return kind, _CLASSES[kind].FromString(message), request_id
+
+
+def _decode_v2(data: bytes) -> V2Request:
+    found = dict(fields(data))
+    texts = [found.get(number, b"") for number in (2, 3, 4)]
+    if any(isinstance(text, int) for text in texts):
         raise ValueError("an entry without a known request")
-    return kind, request, request_id
+    return V2Request(*[bytes(text).decode() for text in texts])
 
 
 class RequestIds:
