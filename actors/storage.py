@@ -10,6 +10,7 @@ come from a lost or exchanged file: a backend that is older than the log's begin
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..raft.disk import Disk
 from ..raft.storage import MemoryStorage
 from ..raft.types import ConfState, HardState, Snapshot, SnapshotMetadata
 from ..raft.wal import SEGMENT_BYTES, WAL, Metadata, WalSnapshot
+from .force_new import force_new
 from .log import Log
 from .snapshot_files import SnapshotFiles
 from .world import World
@@ -135,6 +137,8 @@ def open_storage(config: Config, world: World) -> OpenedStorage:
         opened = OpenedStorage(backend, disk, snapshots, data_dir, wal_dir, None, locks)
         snapshots.remove_torn()
         opened.found = _find_log(disk, wal_dir, backend, snapshots)
+        if opened.found is not None and config.force_new_cluster:
+            _force_new(opened.found)
         undo.pop_all()
     return opened
 
@@ -243,6 +247,28 @@ def _read_log(
     state = contents.hard_state
     storage.set_hard_state(state._replace(commit=max(state.commit, applied)))
     return OpenedLog(wal, metadata.node_id, metadata.cluster_id, storage, start.index, applied)
+
+
+def _force_new(opened: OpenedLog) -> None:
+    """Make this member the only one, see `force_new`; the log says so when this returns."""
+    old, wal = opened.storage, opened.wal
+    assert wal is not None, "it was read"
+    state, conf_state = old.initial_state()
+    entries = old.entries(old.first_index(), old.last_index() + 1, sys.maxsize)
+    forced = force_new(opened.member_id, conf_state, entries, state, opened.applied_index)
+    wal.save(forced.hard_state, forced.added)
+    wal.sync()
+    opened.storage = storage = RestartedLog()
+    if not old.snapshot().empty:
+        storage.apply_snapshot(old.snapshot())
+    storage.append(forced.entries)
+    storage.set_hard_state(forced.hard_state)
+    log.warning(
+        "forcing restart member as a new cluster",
+        local_member_id=f"{opened.member_id:x}",
+        dropped_entries=len(entries) + len(forced.added) - len(forced.entries),
+        commit_index=forced.hard_state.commit,
+    )
 
 
 def _finish_install(backend: Backend, snapshots: SnapshotFiles, start: WalSnapshot) -> int:
