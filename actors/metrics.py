@@ -217,6 +217,9 @@ class Metrics(MetricSet):
     active_peers: Labelled = gauges(
         "etcd_network_active_peers", "1 for a peer that answers.", "Local", "Remote"
     )
+    known_peers: Labelled = gauges(
+        "etcd_network_known_peers", "1 for a peer that is talked to.", "Local", "Remote"
+    )
     disconnected_peers: Labelled = counters(
         "etcd_network_disconnected_peers_total", "Peers lost.", "Local", "Remote"
     )

@@ -7,7 +7,8 @@ is in docs/metrics.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
 
 from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..mvcc.ranges import RangeResult
@@ -20,6 +21,7 @@ from .services.auth import FIRST_AUTH_REVISION
 
 if TYPE_CHECKING:
     from .node import Node
+    from .peers.links import HttpPeers
 
 __all__ = ["Observer"]
 
@@ -45,6 +47,7 @@ class Observer:
 
     def __init__(self, node: Node, metrics: Metrics, grpc: GrpcMetrics) -> None:
         self._node = node
+        self._show_peers: Callable[[], None] = lambda: None
         self.metrics = metrics
         self.grpc = grpc
         self._set_cluster()
@@ -54,6 +57,7 @@ class Observer:
         self._set_compaction()
         self._set_watches_and_leases()
         self._set_disk()
+        self._set_peers()
         if node.config.metrics == "extensive":
             self._time_requests()
 
@@ -76,6 +80,7 @@ class Observer:
         metrics.cluster_version.clear()
         if context.membership.version:
             metrics.cluster_version[_major_minor(context.membership.version),] = 1
+        self._show_peers()
         metrics.alarms.clear()
         for alarm in context.alarms.get():
             metrics.alarms[f"{alarm.member_id:x}", ALARM_NAMES.get(alarm.kind, "UNKNOWN")] = 1
@@ -176,6 +181,15 @@ class Observer:
         metrics.defrag_inflight = lambda: int(maintenance.defragmenting)
         metrics.client_received_bytes = lambda: traffic.received_bytes
         metrics.client_sent_bytes = lambda: traffic.sent_bytes
+
+    def _set_peers(self) -> None:
+        if hasattr(self._node.peers, "traffic"):  # those of a simulation tell nothing
+            peers = cast("HttpPeers", self._node.peers)
+            from .peers.observe import connect, show
+
+            connect(self.metrics, peers)
+            member_id = self._node.context.member_id
+            self._show_peers = lambda: show(self.metrics, peers, member_id)
 
     def _time_requests(self) -> None:
         """What costs time on every request; the calls are timed by `TimedDispatcher`."""

@@ -17,6 +17,7 @@ __all__ = ["StreamTransport", "check_peer_url", "dial", "transport_of"]
 UNSENT_BYTES_MAX = 1024 * 1024
 RECEIVE_BYTES_MAX = 256 * 1024
 CLOSE_SECONDS_MAX = 1.0
+DEFAULT_PORT = 80
 
 
 class StreamTransport:
@@ -97,13 +98,18 @@ def transport_of(stream: trio.abc.Stream, nursery: trio.Nursery, peer: str = "st
     return transport
 
 
-def check_peer_url(url: str) -> None:
-    """Raises ConfigError for a peer URL that this version cannot talk to."""
-    parts = urlsplit(url)
+def check_peer_url(url: str) -> tuple[str, int]:
+    """The host and port of a peer URL; raises ConfigError for one that this version cannot talk to."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError as error:
+        raise ConfigError(f"peer URL {url!r}: {error}") from None
     if parts.scheme == "https":
         raise ConfigError(f"peer URL {url!r}: TLS between peers is not supported yet")
-    if parts.scheme != "http" or not parts.hostname:
+    if parts.scheme != "http" or not host:
         raise ConfigError(f"peer URL {url!r}: write it as http://HOST:PORT")
+    return host, port
 
 
 async def dial(
@@ -121,14 +127,12 @@ async def dial(
     """
     assert ssl_context is None, "TLS between peers has its place here"
     try:
-        check_peer_url(url)
-        parts = urlsplit(url)
-        port = parts.port or 80
-    except (ConfigError, ValueError) as error:
+        host, port = check_peer_url(url)
+    except ConfigError as error:
         raise OSError(str(error)) from None
     stream: trio.abc.Stream | None = None
     with trio.move_on_after(seconds_max):
-        stream = await network.connect(parts.hostname or "", port)
+        stream = await network.connect(host, port)
     if stream is None:
         raise TimeoutError(f"{url} did not answer within {seconds_max:g} s")
-    return transport_of(stream, nursery, f"{parts.hostname}:{port}")
+    return transport_of(stream, nursery, f"{host}:{port}")

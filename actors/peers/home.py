@@ -55,6 +55,7 @@ class Home:
 
     Attributes:
         snapshots_in_flight: those that are being sent, to all members.
+        counted: the members whose traffic is counted by themselves; all others are 0.
     """
 
     owner: PeerOwner
@@ -66,6 +67,7 @@ class Home:
     read_seconds_max: float = READ_SECONDS_MAX
     write_seconds_max: float = WRITE_SECONDS_MAX
     snapshots_in_flight: int = 0
+    counted: set[int] = attrs.Factory(set)
     _told_removed: bool = False
 
     @property
@@ -86,6 +88,10 @@ class Home:
     @property
     def dial_seconds_max(self) -> float:
         return DIAL_SECONDS_BASE + self.config.election_timeout
+
+    def label(self, member: int) -> int:
+        """Under which ID to count: anybody can write any ID into a message, and counts are kept."""
+        return member if member in self.counted else 0
 
     def told_removed(self, member: int) -> None:
         """A peer says that this member is no longer in the cluster."""

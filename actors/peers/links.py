@@ -93,9 +93,12 @@ class HttpPeers(Supervisor):
             link.flush()
 
     def add(self, member: int, peer_urls: Sequence[str]) -> None:
-        """See `Peers`. Raises ConfigError for URLs that cannot be talked to."""
+        """See `Peers`. URLs that cannot be talked to are told, and fail when they are dialled."""
         for url in peer_urls:
-            check_peer_url(url)
+            try:
+                check_peer_url(url)
+            except ConfigError as error:
+                log.warning("a member cannot be reached", peer_id=f"{member:x}", error=str(error))
         link = self._links.get(member)
         if link is not None:
             link.update(peer_urls)
@@ -161,7 +164,8 @@ class HttpPeers(Supervisor):
     # --- life -------------------------------------------------------------------------------------
 
     def _start_link(self, member: int, urls: Sequence[str], *, remote: bool) -> Link:
-        name = f"{'remote' if remote else 'peer'}-{next(self._numbers)} {member:x}"
+        self._home.counted.add(member)
+        name = f"{'remote' if remote else 'link'}-{next(self._numbers)} {member:x}"
         link = Link(name, member, urls, self._home, remote=remote)
         self._start_later(link)
         return link

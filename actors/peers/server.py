@@ -223,7 +223,7 @@ class PeerConnection(Actor[None]):
 
     async def _pipeline(self) -> HttpReply:
         home = self._home
-        sender = parse_id(self._headers.get("x-server-from", "")) or 0
+        sender = home.label(parse_id(self._headers.get("x-server-from", "")) or 0)
         try:
             body = await self._body(PIPELINE_BODY_BYTES_MAX)
             message = decode_message(body)
@@ -233,11 +233,11 @@ class PeerConnection(Actor[None]):
         except ValueError:
             home.traffic.received_failures[sender] += 1
             return error_page(400, "error unmarshalling raft message")
-        home.traffic.received_bytes[message.from_] += len(body)
+        home.traffic.received_bytes[home.label(message.from_)] += len(body)
         try:
             home.check(message)
         except Refused as refusal:
-            home.traffic.received_failures[message.from_] += 1
+            home.traffic.received_failures[home.label(message.from_)] += 1
             return forbidden(str(refusal))
         home.owner.step(message)
         return HttpReply(204, [], b"")

@@ -42,7 +42,7 @@ async def receive_snapshot(home: Home, next_part: NextPart) -> HttpReply:
         traffic.received_failures[0] += 1
         traffic.snapshots_not_received[0] += 1
         return error_page(400, f"failed to decode raft message ({error})")
-    sender = message.from_
+    sender = home.label(message.from_)
     received = False
     traffic.snapshots_being_received[sender] += 1
     try:
@@ -85,7 +85,7 @@ def _check(home: Home, message: Message) -> None:
 
 
 async def _image(home: Home, message: Message, rest: bytes, next_part: NextPart) -> None:
-    sender, total = message.from_, 0
+    sender, total = home.label(message.from_), 0
     assert message.snapshot is not None
     index = message.snapshot.metadata.index
     log.info("receiving database snapshot", peer_id=f"{sender:x}", snapshot_index=index)

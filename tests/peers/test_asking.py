@@ -91,7 +91,19 @@ def test_an_address_in_use_is_told_at_once(t: Any) -> None:
 def test_tls_is_refused_with_a_word(t: Any) -> None:
     with pytest.raises(ConfigError, match="TLS"):
         t.make(t.Owner(t.A), listen_peer_urls=("https://127.0.0.1:0",))
-    peers = t.make(t.Owner(t.A))
-    with pytest.raises(ConfigError, match="TLS"):
-        peers.add(t.B, ["https://127.0.0.1:2380"])
-    peers.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://127.0.0.1:2380", "http://", "http://a:b", "ftp://a:1", "", "http://[::1", "unix://x"],
+)
+async def test_a_url_that_cannot_be_talked_to_fails_like_one_where_nobody_is(
+    t: Any, url: str
+) -> None:
+    """The cluster may have agreed on it: that must not stop anybody."""
+    async with t.served() as (owner, peers, _):
+        peers.add(t.C, [url])
+        peers.send([t.heartbeat(t.C, sender=t.B)])
+        await t.until(lambda: t.C in owner.lost)
+        with pytest.raises(OSError, match="peer URL"):
+            await peers.ask(t.C, "GET", "/members")
