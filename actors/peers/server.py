@@ -47,7 +47,10 @@ PIPELINE_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 """A message of raft's by POST; those in use have a megabyte and one entry."""
 ASK_BODY_BYTES_MAX: Final = 64 * 1024
 """Any other request; as in etcd."""
-IDLE_SECONDS_MAX: Final = 30.0
+HEAD_SECONDS_MAX: Final = 30.0
+"""From the end of a reply to the end of the next request's head."""
+BODY_SECONDS_MAX: Final = 60.0
+"""For all of a body but a snapshot's, which may take long as long as it goes on."""
 FAREWELL_SECONDS_MAX: Final = 1.0
 
 
@@ -115,8 +118,10 @@ class PeerConnection(Actor[None]):
         return event
 
     async def _next_request(self) -> h11.Request | None:
-        event = await self._next_event(IDLE_SECONDS_MAX)
-        return event if isinstance(event, h11.Request) else None
+        with trio.move_on_after(HEAD_SECONDS_MAX):
+            event = await self._next_event(HEAD_SECONDS_MAX)
+            return event if isinstance(event, h11.Request) else None
+        return None
 
     async def body_part(self) -> bytes | None:
         """The next part of the body; None at its end. Raises OSError and RemoteProtocolError."""
@@ -129,12 +134,14 @@ class PeerConnection(Actor[None]):
             raise TooLarge
         parts: list[bytes] = []
         size = 0
-        while (part := await self.body_part()) is not None:
-            parts.append(part)
-            size += len(part)
-            if size > bytes_max:
-                raise TooLarge
-        return b"".join(parts)
+        with trio.move_on_after(BODY_SECONDS_MAX):
+            while (part := await self.body_part()) is not None:
+                parts.append(part)
+                size += len(part)
+                if size > bytes_max:
+                    raise TooLarge
+            return b"".join(parts)
+        raise TimeoutError("the body takes too long")
 
     async def _send(self, *events: Any) -> None:
         data = b"".join([self._h11.send(event) or b"" for event in events])

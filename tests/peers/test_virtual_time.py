@@ -101,3 +101,29 @@ async def test_active_since_is_when_it_began(t: Any, network: Any, clock: MockCl
         back = trio.current_time()
         await t.until(lambda: of_a.active_since(t.B) is not None)
         assert of_a.active_since(t.B) >= back
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GET /members HTTP/1.1\r\n",
+        b"POST /leases HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n",
+    ],
+)
+async def test_who_trickles_is_cut_off(t: Any, network: Any, clock: MockClock, data: bytes) -> None:
+    """A byte now and then does not keep a connection."""
+    async with pair(t, network):
+        wire = await network.connect("a", 1)
+        began = trio.current_time()
+        await wire.send_all(data)
+        try:
+            while trio.current_time() < began + 1000:
+                with trio.move_on_after(2):
+                    if not await wire.receive_some():
+                        break
+                await wire.send_all(b"X")
+        except trio.BrokenResourceError:
+            pass
+        assert 25 < trio.current_time() - began < 70
+        await wire.aclose()
