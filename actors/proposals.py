@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from ..protowire import LENGTH, fields, varint
+from ..protowire import LENGTH, fields, uvarint, varint
 from ..rpc.pb import membership_pb2, raft_internal_pb2, rpc_pb2
 
 __all__ = ["RequestIds", "V2Request", "decode", "encode"]
@@ -45,7 +45,9 @@ _CLASSES: Final[dict[int, Any]] = {
     DOWNGRADE_INFO_SET: membership_pb2.DowngradeInfoSetRequest,
 }
 _TAGS: Final = {kind: varint(kind << 3 | LENGTH) for kind in _CLASSES}
+_SHORT_TAGS: Final = frozenset(tag[0] for tag in _TAGS.values() if len(tag) == 1)
 _HEADER_TAG: Final = varint(_HEADER << 3 | LENGTH)
+_Header: Final = raft_internal_pb2.RequestHeader
 
 
 def encode(kind: int, message: bytes, header: bytes) -> bytes:
@@ -62,7 +64,22 @@ class V2Request(NamedTuple):
 
 
 def decode(data: bytes) -> tuple[int, Any, int]:
-    """(kind, request, request ID) of an entry's data; raises ValueError for what is not one."""
+    """(kind, request, request ID) of an entry's data; raises ValueError for what is not one.
+
+    Followers do this for each entry, so the usual form, as `encode` makes it, is looked for first.
+    """
+    tag = data[0] if data else 0
+    if tag in _SHORT_TAGS:
+        length, at = uvarint(data, 1)
+        end = at + length
+        start = end + 3  # of the header, whose length takes one byte
+        if data[end:start] == _HEADER_TAG + bytes((max(0, len(data) - start) & 127,)):
+            request_id = _Header.FromString(data[start:]).ID
+            return tag >> 3, _CLASSES[tag >> 3].FromString(data[at:end]), request_id
+    return _decode_any(data)
+
+
+def _decode_any(data: bytes) -> tuple[int, Any, int]:
     kind: int = 0
     message: int | bytes = 0
     header: int | bytes = 0
@@ -75,7 +92,7 @@ def decode(data: bytes) -> tuple[int, Any, int]:
         return V2, _decode_v2(data), 0
     if isinstance(header, int) or isinstance(message, int):
         raise ValueError("an entry without a known request")  # noqa: TRY004  # of the entry
-    request_id = raft_internal_pb2.RequestHeader.FromString(header).ID
+    request_id = _Header.FromString(header).ID
     return kind, _CLASSES[kind].FromString(message), request_id
 
 

@@ -32,7 +32,15 @@ async def test_attributes_of_a_member() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x08", int_field(2, 1), b"\xff\xff", bytes_field(100, b"\x08\x01")]
+    "data",
+    [
+        b"\x08",
+        int_field(2, 1),
+        b"\x22\x00\xa2\x06",
+        b"\x22\x00\xa2\x06\x05a",
+        b"\xff\xff",
+        bytes_field(100, b"\x08\x01"),
+    ],
 )
 def test_what_is_no_entry(data: bytes) -> None:
     with pytest.raises(ValueError):
