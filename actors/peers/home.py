@@ -21,10 +21,8 @@ __all__ = ["Home", "Refused"]
 
 log = Log("triode.peers")
 
-READ_SECONDS_MAX: Final = 5.0
-"""A stream on which nothing comes for so long is dead; link heartbeats come three times as often."""
-WRITE_SECONDS_MAX: Final = 5.0
-"""So is one that takes nothing for so long."""
+TIMEOUT_SECONDS_MIN: Final = 5.0
+"""Of `raft-read-timeout` and `raft-write-timeout`; less counts as this, as in etcd."""
 DIAL_SECONDS_BASE: Final = 1.0
 """The election timeout is added: as in etcd, so that connecting takes no longer than an election."""
 
@@ -64,11 +62,21 @@ class Home:
     traffic: PeerTraffic = attrs.Factory(PeerTraffic)
     memo: EntriesMemo = attrs.Factory(EntriesMemo)
     version: str = SERVER_VERSION
-    read_seconds_max: float = READ_SECONDS_MAX
-    write_seconds_max: float = WRITE_SECONDS_MAX
+    read_seconds_max: float = attrs.field()
+    """A stream on which nothing comes for so long is dead; link heartbeats come three times as often."""
+    write_seconds_max: float = attrs.field()
+    """So is one that takes nothing for so long."""
     snapshots_in_flight: int = 0
     counted: set[int] = attrs.Factory(set)
     _told_removed: bool = False
+
+    @read_seconds_max.default
+    def _read_seconds_max(self) -> float:
+        return max(self.config.raft_read_timeout, TIMEOUT_SECONDS_MIN)
+
+    @write_seconds_max.default
+    def _write_seconds_max(self) -> float:
+        return max(self.config.raft_write_timeout, TIMEOUT_SECONDS_MIN)
 
     @property
     def peer_urls(self) -> Sequence[str]:
