@@ -10,10 +10,18 @@ from collections.abc import Callable
 
 import trio
 
-from ..errors import Code, EtcdError, InvalidClientAPIVersion, NoLeader
+from ..errors import (
+    Code,
+    EtcdError,
+    InvalidClientAPIVersion,
+    NoLeader,
+    NotSupportedForLearner,
+)
 from ..rpc.methods import METHODS
+from ..rpc.pb.rpc_pb2 import RangeRequest
 from .call import NO_METADATA, Call, Metadata, Outlet, Stream
 from .context import NodeContext
+from .led_streams import LedStreams
 from .services.auth import AuthService
 from .services.cluster import ClusterService
 from .services.concurrency import Queue
@@ -28,12 +36,21 @@ from .traffic import VERSIONS_MAX, Traffic, Versions
 
 __all__ = ["Dispatcher", "StreamOpener", "UnaryHandler"]
 
+RANGE = "/etcdserverpb.KV/Range"
+STATUS = "/etcdserverpb.Maintenance/Status"
+SNAPSHOT = "/etcdserverpb.Maintenance/Snapshot"
+
 UnaryHandler = Callable[[bytes, Call], "trio.CancelScope | None"]
 StreamOpener = Callable[[Outlet], Stream]
 
 
 class Dispatcher:
-    """The handlers of one node by path."""
+    """The handlers of one node by path.
+
+    Attributes:
+        learner: this member is one, so it answers nothing but what `check_learner` lets pass.
+        led: the streams of clients that want a leader.
+    """
 
     def __init__(self, node: NodeContext) -> None:
         self._node = node
@@ -45,7 +62,7 @@ class Dispatcher:
         queue = Queue(node, kv, lease)
         lock, election, health = LockService(queue), ElectionService(queue), HealthService()
         self.unary: dict[str, UnaryHandler] = {
-            "/etcdserverpb.KV/Range": kv.range,
+            RANGE: kv.range,
             "/etcdserverpb.KV/Put": kv.put,
             "/etcdserverpb.KV/DeleteRange": kv.delete_range,
             "/etcdserverpb.KV/Txn": kv.txn,
@@ -60,7 +77,7 @@ class Dispatcher:
             "/etcdserverpb.Cluster/MemberUpdate": cluster.member_update,
             "/etcdserverpb.Cluster/MemberPromote": cluster.member_promote,
             "/etcdserverpb.Maintenance/Alarm": maintenance.alarm,
-            "/etcdserverpb.Maintenance/Status": maintenance.status,
+            STATUS: maintenance.status,
             "/etcdserverpb.Maintenance/Defragment": maintenance.defragment,
             "/etcdserverpb.Maintenance/Hash": maintenance.hash,
             "/etcdserverpb.Maintenance/HashKV": maintenance.hash_kv,
@@ -79,11 +96,13 @@ class Dispatcher:
         self.streams: dict[str, StreamOpener] = {
             "/etcdserverpb.Watch/Watch": lambda out: WatchCall(node, out),
             "/etcdserverpb.Lease/LeaseKeepAlive": lease.keep_alive,
-            "/etcdserverpb.Maintenance/Snapshot": maintenance.snapshot,
+            SNAPSHOT: maintenance.snapshot,
             "/v3electionpb.Election/Observe": election.observe,
             "/grpc.health.v1.Health/Watch": health.watch,
         }
         self.traffic = Traffic()
+        self.learner = False
+        self.led = LedStreams(lambda: bool(node.raft.leader), node.flush)
 
     def call(self, path: str, message: bytes, call: Call) -> trio.CancelScope | None:
         """Hand a unary call to its service; it is answered or refused through its sink."""
@@ -95,6 +114,8 @@ class Dispatcher:
             call.refuse(unimplemented(path))
             return None
         try:
+            if self.learner:
+                check_learner(path, message)
             if call.metadata:
                 self._admit(call.metadata, self.traffic.unary_versions)
             return handler(message, call)
@@ -112,7 +133,11 @@ class Dispatcher:
             out.finish(unimplemented(path))
             return None
         try:
+            if self.learner:
+                check_learner_stream(path)
             self._admit(metadata, self.traffic.stream_versions)
+            if metadata.get("hasleader") == "true":
+                return self.led.open(out, opener)
             return opener(out)
         except Exception as error:  # noqa: BLE001
             out.finish(self._node.refusal_of(error, path))
@@ -130,6 +155,19 @@ class Dispatcher:
                 versions[version] = 1
         if metadata.get("hasleader") == "true" and not self._raft.leader:
             raise NoLeader
+
+
+def check_learner(path: str, message: bytes) -> None:
+    """Raise NotSupportedForLearner for a unary call other than Status and serializable ranges."""
+    if path == STATUS or (path == RANGE and RangeRequest.FromString(message).serializable):
+        return
+    raise NotSupportedForLearner
+
+
+def check_learner_stream(path: str) -> None:
+    """Raise NotSupportedForLearner for a stream other than Snapshot."""
+    if path != SNAPSHOT:
+        raise NotSupportedForLearner
 
 
 def _is_utf8(text: str) -> bool:

@@ -289,7 +289,8 @@ class Node:
 
     def _wire(self) -> None:
         membership = self.membership
-        membership.on_added = membership.on_updated = self._talk_to
+        membership.on_added = membership.on_updated = self._known
+        self.dispatcher.learner = membership.is_learner(self.member_id)
         membership.on_removed = self._part_with
         self.peer.send = self.peers.send
         self.peer.save = self.wal_writer.ref.tell
@@ -330,6 +331,7 @@ class Node:
             self.tasks,
             Publication(self),
             self.reaper,
+            Periodic("leader-watch", config.election_timeout, self.dispatcher.led.look),
             *self.monitors.actors(),
             self.clients,
             Handover(
@@ -381,6 +383,13 @@ class Node:
 
     def _conf_change(self, change: ConfChange) -> None:
         self.snapshotter.set_conf_state(self.peer.apply_conf_change(change))
+
+    def _known(self, member: Member) -> None:
+        """A member is new, or is not as it was."""
+        if member.id == self.member_id:
+            self.dispatcher.learner = member.is_learner
+        else:
+            self._talk_to(member)
 
     def _talk_to(self, member: Member) -> None:
         if member.id != self.member_id:
