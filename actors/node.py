@@ -46,6 +46,7 @@ from .local_client import LocalClient
 from .log import Log
 from .member import Member
 from .membership import Membership
+from .membership_v2 import members_v2
 from .metrics import Metrics
 from .monitors import InitialCheck, Monitors
 from .observe import Observer
@@ -209,15 +210,23 @@ class Node:
             hand_over=self._hand_over,
         )
 
+    def _position(self) -> Position:
+        """What a snapshot for another member says of itself."""
+        table = self.membership
+        return Position(
+            self.applier.applied_index,
+            self.applier.applied_term,
+            self.snapshotter.conf_state,
+            members_v2(table.members.values(), table.removed, table.version),
+        )
+
     def _make_links(self, start: Bootstrap) -> None:
         self.departure = Departure()
         self.exchange = SnapshotExchange(
             self.opened.backend,
             self.opened.snapshots,
             self.world,
-            lambda: Position(
-                self.applier.applied_index, self.applier.applied_term, self.snapshotter.conf_state
-            ),
+            self._position,
             self.peer.step,
         )
         owner = Owner(
@@ -259,7 +268,7 @@ class Node:
             self.outbox.flush,
             away=lambda: self.opened.backend.away,
         )
-        self.reaper = Reaper(context.lessor, context.proposer, world.clock)
+        self.reaper = Reaper(context)
         self.compactor = Compactor(
             context.store,
             context.proposer,
@@ -374,6 +383,7 @@ class Node:
         lessor, now = self.context.lessor, self.world.clock.now()
         if self.peer.is_leader:
             lessor.promote(now, self.config.election_timeout)
+            self.context.leadership.elected()
         else:
             lessor.demote()
         if leader:

@@ -35,6 +35,8 @@ class Position:
     index: int
     term: int
     conf_state: ConfState
+    members: bytes
+    """What members of etcd want to have in the message; see `membership_v2`."""
 
 
 class SnapshotExchange:
@@ -59,7 +61,7 @@ class SnapshotExchange:
         """The state as it is applied now; raises DiskFull, or InstallingSnapshot."""
         at = self._position()
         view = self._backend.snapshot()
-        snapshot = Snapshot(b"", SnapshotMetadata(at.conf_state, at.index, at.term))
+        snapshot = Snapshot(at.members, SnapshotMetadata(at.conf_state, at.index, at.term))
         outgoing = OutgoingImage(self, snapshot, view, self._world)
         self._out[outgoing] = None
         return outgoing
