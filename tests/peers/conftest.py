@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -38,8 +39,16 @@ def raft_owner() -> ModuleType:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A port that was free a moment ago, for a process that cannot choose its own."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def free_ports() -> Callable[[int], list[int]]:
+    """Ports that were free a moment ago, for processes that cannot choose their own."""
+
+    def find(count: int) -> list[int]:
+        sockets = [socket.socket() for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = [int(one.getsockname()[1]) for one in sockets]
+        for one in sockets:
+            one.close()
+        return ports
+
+    return find

@@ -35,14 +35,16 @@ class Mixed:
 
 
 @pytest.fixture
-def mixed(t: Any, raft_owner: Any, free_port: int, launch_etcd: Callable[..., Any]) -> Any:
+def mixed(
+    t: Any, raft_owner: Any, free_ports: Callable[[int], list[int]], launch_etcd: Callable[..., Any]
+) -> Any:
     """`async with mixed(election_ticks, *flags of etcd)`: a cluster that has a leader."""
 
     @asynccontextmanager
     async def run(election_ticks: int, *flags: str) -> AsyncIterator[Mixed]:
         owner = t.Owner(0)
         peers = t.make(owner)
-        ours, theirs = owner.peer_urls[0], f"http://127.0.0.1:{free_port}"
+        ours, theirs = owner.peer_urls[0], f"http://127.0.0.1:{free_ports(1)[0]}"
         members = [
             Member(member_id([theirs], TOKEN), (theirs,), "default"),
             Member(member_id([ours], TOKEN), (ours,), "ours"),
