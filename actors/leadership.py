@@ -3,7 +3,7 @@
 A process that has been stopped for a while (a debugger, a paused machine, a long garbage collection) wakes up as the
 leader that it was; the others may have elected another one meanwhile. As ticks come at a known rate, it notices
 that time is missing, and asks for a quorum's confirmation before it acts on what only a leader knows: when leases
-end. Source: etcd's ensureLeadership, with one difference: the first tick after the pause does not make up for it.
+end. A new leader asks as well: the log may hold the end of a lease that it has not applied yet. Source: etcd's ensureLeadership, with one difference: the first tick after the pause does not make up for it.
 """
 
 from __future__ import annotations
@@ -56,9 +56,13 @@ class Leadership:
             self._pauses += 1
         self._ticked_at = now
 
+    def elected(self) -> None:
+        """This member has begun to lead: it has to commit something, and so apply what others have, first."""
+        self._pauses += 1
+
     @property
     def certain(self) -> bool:
-        """Whether this member leads, and no time is missing since a quorum has confirmed it."""
+        """Whether this member leads, and neither that nor a pause is newer than a quorum's confirmation."""
         return (
             self._raft.is_leader
             and self._pauses == self._confirmed_pauses

@@ -10,6 +10,7 @@ from . import proposals
 from .call import Call, Waiter
 from .errors import MailboxFull
 from .proposals import RequestIds
+from .raft_mail import ProposeAsLeader
 
 __all__ = ["Proposer"]
 
@@ -21,7 +22,7 @@ class Proposer:
 
     def __init__(
         self,
-        tell: Callable[[Call], None],
+        tell: Callable[[Call | ProposeAsLeader], None],
         ids: RequestIds,
         *,
         request_bytes_max: int,
@@ -49,6 +50,20 @@ class Proposer:
         call.request_id = self._ids.last
         try:
             self._tell(call)
+        except MailboxFull:
+            raise TooManyRequests from None
+
+    def propose_as_leader(self, term: int, call: Call, kind: int, request: Any) -> None:
+        """Propose what only the leader of `term` knows to be right: it is refused with NotLeader otherwise.
+
+        Raises TooManyRequests.
+        """
+        call.kind = kind
+        call.request = request
+        call.data = proposals.encode(kind, request.SerializeToString(), self._next_header())
+        call.request_id = self._ids.last
+        try:
+            self._tell(ProposeAsLeader(term, call))
         except MailboxFull:
             raise TooManyRequests from None
 

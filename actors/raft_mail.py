@@ -13,6 +13,7 @@ __all__ = [
     "CompactLog",
     "Installed",
     "Look",
+    "ProposeAsLeader",
     "ProposeChange",
     "SnapshotSent",
     "Tick",
@@ -57,6 +58,14 @@ class ProposeChange:
     """Propose a membership change whose `id` is a request ID of this member's; `call` waits for it."""
 
     change: ConfChange
+    call: Call
+
+
+@attrs.frozen
+class ProposeAsLeader:
+    """Propose something that only the leader of `term` may; it is never passed on, nor held for another."""
+
+    term: int
     call: Call
 
 

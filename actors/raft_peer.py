@@ -30,6 +30,7 @@ from ..errors import (
     EtcdError,
     NoLeader,
     NoSpace,
+    NotLeader,
     RequestTimeout,
     Stopped,
     TooManyRequests,
@@ -39,7 +40,7 @@ from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
-from ..raft.types import ConfChange, ConfState, Entry, HardState, MessageType
+from ..raft.types import ConfChange, ConfState, Entry, EntryType, HardState, MessageType
 from ..raft.types import Message as RaftMessage
 from ..raft.wal import WalSnapshot
 from .actor import PromptActor, Restart
@@ -55,6 +56,7 @@ from .raft_mail import (
     CompactLog,
     Installed,
     Look,
+    ProposeAsLeader,
     ProposeChange,
     SnapshotSent,
     Tick,
@@ -73,6 +75,7 @@ PEER_MESSAGES_WAITING_MAX = 4_096
 OWN_MESSAGES_MAX = 4_096  # of the node's actors, and ticks
 PROPOSALS_PENDING_MAX = 20_000
 COMMITTED_UNAPPLIED_ENTRIES_MAX = 5_000
+CHANGES_WAITING_MAX = 1_000  # membership changes behind one that is not applied yet
 
 OwnMessage = (
     AdvanceTicks
@@ -87,7 +90,7 @@ OwnMessage = (
     | TransferLeader
     | Unreachable
 )
-Message = Call | ReadIndex | ProposeChange | RaftMessage | OwnMessage
+Message = Call | ReadIndex | ProposeChange | ProposeAsLeader | RaftMessage | OwnMessage
 
 
 class RaftPeer(PromptActor[Message]):
@@ -120,6 +123,7 @@ class RaftPeer(PromptActor[Message]):
         self._campaigning = False
         self._in_turn = False
         self._apply_after: Sequence[Entry] = ()
+        self._deferred: list[ProposeChange | RaftMessage] = []
         self._refuses_writes = False
         self._log_full = False
         self._offers = self.mailbox
@@ -143,7 +147,7 @@ class RaftPeer(PromptActor[Message]):
 
     # --- for others -----------------------------------------------------------------------------
 
-    def offer(self, message: Call | ReadIndex | ProposeChange) -> None:
+    def offer(self, message: Call | ReadIndex | ProposeChange | ProposeAsLeader) -> None:
         """Mail what a client brought. Raises TooManyRequests, or Stopped when the node is stopping."""
         offers = self._offers  # the property takes longer than all the rest
         if len(offers) >= OFFERS_WAITING_MAX:
@@ -219,7 +223,7 @@ class RaftPeer(PromptActor[Message]):
             self._campaign()
         self._in_turn = False
 
-    def _on_message(self, message: ProposeChange | OwnMessage) -> None:
+    def _on_message(self, message: ProposeChange | ProposeAsLeader | OwnMessage) -> None:
         match message:
             case Saved():
                 self._saved()
@@ -227,6 +231,8 @@ class RaftPeer(PromptActor[Message]):
                 self._tick()
             case ProposeChange():
                 self._propose_change(message)
+            case ProposeAsLeader():
+                self._propose_as_leader(message)
             case Installed():
                 self._complete()
             case CompactLog():
@@ -248,6 +254,9 @@ class RaftPeer(PromptActor[Message]):
                 pass
 
     def _step(self, message: RaftMessage) -> None:
+        if message.type is MessageType.PROP and self._change_pending() and _changes(message):
+            self._defer(message)
+            return
         try:
             self._node.step(message)
         except (ProposalDropped, StepPeerNotFound):
@@ -265,6 +274,8 @@ class RaftPeer(PromptActor[Message]):
         self._rounds.sweep(now)
         self.reads_late += self._rounds.late_total - late
         self._take_up()
+        if self._deferred:
+            self._take_up_changes(now)
         self.save_commit()
 
     def _campaign(self) -> None:
@@ -307,8 +318,53 @@ class RaftPeer(PromptActor[Message]):
             call.term = term
             by_index[index] = call
 
+    def _propose_as_leader(self, message: ProposeAsLeader) -> None:
+        call, raft = message.call, self._node.raft
+        refusal = self._refusal()
+        if refusal is None and (raft.state is not StateType.LEADER or raft.term != message.term):
+            refusal = NotLeader
+        if refusal is None:
+            try:
+                _, index = self._node.propose_batch([call.data])
+            except ProposalDropped:  # it hands its leadership over
+                refusal = NotLeader
+        if refusal is not None:
+            self.proposals_failed += 1
+            call.refuse(refusal())
+            return
+        call.deadline = self._world.clock.now() + self._request_seconds_max
+        call.term = raft.term
+        self.pending.by_index[index] = call
+
+    def _change_pending(self) -> bool:
+        """Whether raft would drop a membership change, as this leader has not applied the one before it."""
+        raft = self._node.raft
+        return raft.state is StateType.LEADER and raft.pending_conf_index > raft.log.applied
+
+    def _defer(self, message: ProposeChange | RaftMessage) -> None:
+        """Look at a membership change again at the next tick."""
+        if len(self._deferred) < CHANGES_WAITING_MAX:
+            self._deferred.append(message)
+        elif isinstance(message, ProposeChange):
+            message.call.refuse(TooManyRequests())
+
+    def _take_up_changes(self, now: float) -> None:
+        deferred, self._deferred = self._deferred, []
+        for message in deferred:
+            if not isinstance(message, ProposeChange):
+                self._step(message)
+            elif message.call.deadline <= now:
+                message.call.refuse(RequestTimeout())
+            else:
+                self._propose_change(message)
+
     def _propose_change(self, message: ProposeChange) -> None:
         change, call = message.change, message.call
+        if not call.deadline:
+            call.deadline = self._world.clock.now() + self._request_seconds_max
+        if self._change_pending():
+            self._defer(message)
+            return
         refusal = self._refusal()
         if refusal is None:
             try:
@@ -319,7 +375,6 @@ class RaftPeer(PromptActor[Message]):
             self.proposals_failed += 1
             call.refuse(refusal())
             return
-        call.deadline = self._world.clock.now() + self._request_seconds_max
         call.term = self._node.raft.term
         self.pending.by_id[change.id] = call
 
@@ -482,11 +537,19 @@ class RaftPeer(PromptActor[Message]):
     def _fail_pending(self, error: type[EtcdError]) -> None:
         self.pending.fail(error)
         self._rounds.fail(error)
+        deferred, self._deferred = self._deferred, []
+        for message in deferred:
+            if isinstance(message, ProposeChange):
+                message.call.refuse(error())
 
     async def stopping(self) -> None:
         self._fail_pending(Stopped)
         with suppress(MailboxClosed):  # the log's writer has failed
             self.save_commit()
+
+
+def _changes(message: RaftMessage) -> bool:
+    return any(entry.type is not EntryType.NORMAL for entry in message.entries)
 
 
 def latest_answers(messages: Sequence[RaftMessage]) -> Sequence[RaftMessage]:

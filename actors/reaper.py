@@ -2,6 +2,9 @@
 
 A lease ends when its revocation is applied, on every member in one revision; until then its keys are there. One
 that could not be proposed now is reported again by the lessor, so nothing is kept here.
+
+Only the leader of the present term may say that a lease is over: a member that led before counts from an older
+renewal. So it is proposed for this term or not at all, and after a pause not before a quorum has confirmed the term.
 """
 
 from __future__ import annotations
@@ -11,14 +14,12 @@ from collections.abc import Iterable
 import trio
 
 from ..errors import EtcdError
-from ..mvcc.lease import Lessor
 from ..rpc.pb.rpc_pb2 import LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest
 from . import proposals
 from .actor import Actor, Restart
 from .call import Call
+from .context import NodeContext
 from .log import Log
-from .proposer import Proposer
-from .world import Clock
 
 __all__ = ["Reaper", "checkpoint_request"]
 
@@ -32,26 +33,34 @@ class Reaper(Actor[None]):
     restart = Restart.PERMANENT
     mailbox_messages_max = 1
 
-    def __init__(self, lessor: Lessor, proposer: Proposer, clock: Clock) -> None:
+    def __init__(self, node: NodeContext) -> None:
         super().__init__(name="lease-reaper")
-        self._lessor = lessor
-        self._proposer = proposer
-        self._clock = clock
+        self._node = node
 
     async def run(self) -> None:
+        node = self._node
         while True:
             await trio.sleep(CHECK_SECONDS)
-            now = self._clock.now()
-            try:
-                for lease in self._lessor.expired(now):
-                    self._propose(proposals.LEASE_REVOKE, LeaseRevokeRequest(ID=lease))
-                while due := self._lessor.checkpoints(now):
-                    self._propose(proposals.LEASE_CHECKPOINT, checkpoint_request(due))
-            except EtcdError as error:
-                log.warning("failed to revoke leases", error=error.message)
+            if not node.lessor.primary:
+                continue
+            term = node.raft.term
+            if await node.leadership.ensure():
+                self._look(term)
 
-    def _propose(self, kind: int, request: LeaseRevokeRequest | LeaseCheckpointRequest) -> None:
-        self._proposer.propose(Call(_NOBODY, 0), kind, request, request.SerializeToString())
+    def _look(self, term: int) -> None:
+        lessor, now = self._node.lessor, self._node.world.clock.now()
+        try:
+            for lease in lessor.expired(now):
+                self._propose(term, proposals.LEASE_REVOKE, LeaseRevokeRequest(ID=lease))
+            while due := lessor.checkpoints(now):
+                self._propose(term, proposals.LEASE_CHECKPOINT, checkpoint_request(due))
+        except EtcdError as error:
+            log.warning("failed to revoke leases", error=error.message)
+
+    def _propose(
+        self, term: int, kind: int, request: LeaseRevokeRequest | LeaseCheckpointRequest
+    ) -> None:
+        self._node.proposer.propose_as_leader(term, Call(_NOBODY, 0), kind, request)
 
 
 def checkpoint_request(points: Iterable[tuple[int, int]]) -> LeaseCheckpointRequest:
