@@ -75,6 +75,7 @@ class OpenedStorage:
     wal_dir: Path | None = None
     found: OpenedLog | None = None
     locks: Sequence[Lock] = ()
+    segment_bytes: int | None = None
 
     @property
     def log(self) -> OpenedLog:
@@ -87,7 +88,8 @@ class OpenedStorage:
         wal = None
         if self.wal_dir is not None:
             metadata = Metadata(node_id=member_id, cluster_id=cluster_id).encode()
-            wal = WAL.create(self.disk, self.wal_dir, metadata, segment_bytes=SEGMENT_BYTES)
+            segment_bytes = self.segment_bytes or SEGMENT_BYTES
+            wal = WAL.create(self.disk, self.wal_dir, metadata, segment_bytes=segment_bytes)
         self.found = OpenedLog(wal, member_id, cluster_id, RestartedLog())
 
     def close(self) -> None:
@@ -134,9 +136,11 @@ def open_storage(config: Config, world: World) -> OpenedStorage:
         undo.callback(_abandon, backend)
         _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
         snapshots = SnapshotFiles(disk, snap_dir)
-        opened = OpenedStorage(backend, disk, snapshots, data_dir, wal_dir, None, locks)
+        opened = OpenedStorage(
+            backend, disk, snapshots, data_dir, wal_dir, None, locks, world.segment_bytes
+        )
         snapshots.remove_torn()
-        opened.found = _find_log(disk, wal_dir, backend, snapshots)
+        opened.found = _find_log(world, wal_dir, backend, snapshots)
         if opened.found is not None and config.force_new_cluster:
             _force_new(opened.found)
         undo.pop_all()
@@ -189,9 +193,10 @@ def _refuse_etcds(disk: Disk, snap_dir: Path) -> None:
 
 
 def _find_log(
-    disk: Disk, wal_dir: Path, backend: Backend, snapshots: SnapshotFiles
+    world: World, wal_dir: Path, backend: Backend, snapshots: SnapshotFiles
 ) -> OpenedLog | None:
     """The log of a member that has run before."""
+    disk, segment_bytes = world.disk, world.segment_bytes or SEGMENT_BYTES
     applied = _applied_index(backend)
     if not disk.list_dir(wal_dir):
         if applied:
@@ -200,7 +205,7 @@ def _find_log(
                 " bring the log back, or restore this member from a snapshot"
             )
         return None
-    wal = WAL.open(disk, wal_dir, segment_bytes=SEGMENT_BYTES)
+    wal = WAL.open(disk, wal_dir, segment_bytes=segment_bytes)
     try:
         opened = _read_log(wal, wal_dir, backend, snapshots)
     except BaseException:

@@ -152,6 +152,8 @@ class World:
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = _in_thread
     inline_seconds_max: float = INLINE_SECONDS_MAX
     stopwatch: Callable[[], float] = time.perf_counter
+    segment_bytes: int | None = None
+    """The space that a file of the log is given at first; None for etcd's 64 MiB."""
     peers: MakePeers = _http_peers
     ask_url: AskUrl = _ask_url
 
