@@ -247,6 +247,7 @@ class Cluster:
         machine = self.new_machine()
         request = MemberAddRequest(peerURLs=[machine.peer_url], isLearner=learner)
         answer = await self.client().call("Cluster/MemberAdd", request)
+        self.network.names[answer.member.ID] = machine.name
         return self._join(machine, [url for each in answer.members for url in each.peerURLs])
 
     def _join(self, machine: Machine, urls: Iterable[str]) -> Machine:
@@ -267,6 +268,10 @@ class Cluster:
         if newest is None:
             return
         members = newest.context.membership.members
+        for each in members.values():
+            machine = self.machine_at(each.peer_urls[0])
+            if machine is not None:
+                self.network.names[each.id] = machine.name
         urls = [url for each in members.values() for url in each.peer_urls]
         there = {machine.name: machine for url in urls if (machine := self.machine_at(url))}
         for name in [name for name in self.expected if name not in there]:

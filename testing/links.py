@@ -102,7 +102,7 @@ class SimulatedPeers(Actor[None]):
             if other is None:
                 raise ConnectionRefusedError(f"member {member:x} is down")
             try:
-                async with other.machine.reachable():
+                async with other.machine.connected():
                     reply = await other.owner.answer(verb, target, body)
             except ConnectionLost as error:
                 raise ConnectionResetError(f"member {member:x} is gone") from error
@@ -205,5 +205,5 @@ class SimulatedPeers(Actor[None]):
             if len(part) < len(piece):
                 incoming.abandon()
                 raise _Broken(f"truncated after {sent} bytes")
-        async with target.machine.reachable():
+        async with target.machine.connected():
             await incoming.finish()

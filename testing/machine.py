@@ -33,10 +33,15 @@ from .trace import MACHINE
 __all__ = ["Machine"]
 
 T = TypeVar("T")
+SEGMENT_BYTES = 8192  # small, so that files of the log are cut, released and deleted
 
 
 def _newest(states: int) -> int:
     return states - 1
+
+
+def _no_fault(_operation: str, _path: Path) -> None:
+    pass
 
 
 class _Free(Lock):
@@ -93,7 +98,7 @@ class Machine:
         self.on_failed: Callable[[Machine, BaseException], None] = lambda _machine, _error: None
         self.failure: BaseException | None = None
         self.disk_delay: Callable[[], float] | None = None
-        self.fault: Callable[[str, Path], None] = lambda _operation, _path: None
+        self.fault: Callable[[str, Path], None] = _no_fault
         self.operations = 0
         self.context: Context = copy_context()
         self.context.run(MACHINE.set, name)
@@ -135,6 +140,7 @@ class Machine:
             in_thread=self._in_thread,
             inline_seconds_max=1.0 if instant else -1.0,
             stopwatch=lambda: 0.0,
+            segment_bytes=SEGMENT_BYTES,
             peers=self._make_peers,
             ask_url=self._ask_url,
         )
@@ -150,7 +156,7 @@ class Machine:
             raise ConnectionRefusedError(f"{url} is not reachable")
         with trio.move_on_after(seconds_max):
             try:
-                async with other.reachable():
+                async with other.connected():
                     reply = await other._peers.owner.answer("GET", target, b"")
             except ConnectionLost as error:
                 raise ConnectionResetError(f"{url} is gone") from error
@@ -282,6 +288,24 @@ class Machine:
         """Lose power ahead of the disks' `number`th operation from now."""
         self._crash_at = self.operations + number
 
+    def disarm(self) -> None:
+        """Nothing is planned any more: no crash at an operation, no fault of a disk."""
+        self._crash_at = None
+        self.fault = _no_fault
+
+    def flip(self, folder: Path, suffix: str) -> bool:
+        """Turn over one bit of one file in a folder, while the machine is down; False if there is none."""
+        before, self.disk.before = self.disk.before, _no_fault
+        try:
+            names = [name for name in self.disk.list_dir(folder) if name.endswith(suffix)]
+            path = folder / self.random.choice(names or [""])
+            size = len(self.disk.read(path)) if names else 0
+            if size:
+                self.disk.flip(path, self.random.randrange(size), self.random.randrange(8))
+            return bool(size)
+        finally:
+            self.disk.before = before
+
     # --- pausing --------------------------------------------------------------------------------
 
     def pause(self) -> None:
@@ -306,17 +330,25 @@ class Machine:
     @asynccontextmanager
     async def reachable(self) -> AsyncIterator[Node]:
         """Talk to the node in the block; raises ConnectionLost when it is down or goes down meanwhile."""
+        async with self.connected():
+            if self.node is None:
+                await trio.lowlevel.checkpoint()
+                raise ConnectionLost(f"{self.name} does not serve")
+            yield self.node
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """As `reachable`, for peers, which talk to a node before it serves."""
         while self.paused:
             await self._resumed.wait()
-        node = self.node
-        if node is None or self.dark:
+        if self.dark or not self.up:
             await trio.lowlevel.checkpoint()
             raise ConnectionLost(f"{self.name} is down")
         scope = trio.CancelScope()
         self._visitors[scope] = None
         try:
             with scope:
-                yield node
+                yield
         finally:
             self._visitors.pop(scope, None)
         if scope.cancelled_caught:

@@ -15,7 +15,6 @@ from random import Random
 import trio
 
 from ..errors import MemberRemoved, StorageError
-from ..raft.simulated_disk import SimulatedDisk
 from .cluster import Cluster
 from .machine import Machine
 from .member_changes import MemberChanges
@@ -200,7 +199,7 @@ class Nemesis:
         self._note(machine, "fsync will fail")
         with trio.move_on_after(2.0):
             await machine.wait_down()
-        machine.fault = _no_fault
+        machine.disarm()
         await self._down(machine, machine.crash)
         self._may_fail.discard(machine.name)
 
@@ -238,7 +237,7 @@ class Nemesis:
         self._may_fail.add(machine.name)
         await machine.kill()
         for _ in range(self.random.randrange(1, 4)):
-            _flip(machine.disk, Path(f"/{machine.name}/member/wal"), self.random)
+            machine.flip(Path(f"/{machine.name}/member/wal"), ".wal")
         self._note(machine, "disk is corrupt")
         # What a corrupt log says was never promised: nobody may hear it.
         self.cluster.forget(machine)
@@ -272,14 +271,18 @@ class Nemesis:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def heal(self) -> None:
+    async def heal(self) -> None:
         """Make everything whole that can be, and start who is down."""
         self.cluster.heal()
         for machine in self.cluster.machines.values():
-            machine.fault = _no_fault
-            self._free(machine)
+            machine.disarm()
             machine.resume()
-            if not machine.up and machine.name in self.cluster.expected and not machine.leaving:
+            if machine.disk.capacity_bytes is not None:
+                self._free(machine)
+                await (
+                    machine.kill()
+                )  # one that has met a full disk takes no writes before its next start
+            if not machine.up and machine.name in self.cluster.expected:
                 self.cluster.start(machine)
         self._busy.clear()
 
@@ -316,16 +319,3 @@ def _leaf(error: BaseException | None, kind: type[Exception]) -> bool:
             return any(_leaf(each, kind) for each in error.exceptions)
         error = error.__cause__
     return error is not None
-
-
-def _no_fault(_operation: str, _path: Path) -> None:
-    pass
-
-
-def _flip(disk: SimulatedDisk, folder: Path, random: Random) -> None:
-    names = [name for name in disk.list_dir(folder) if name.endswith(".wal")]
-    if names:
-        path = folder / random.choice(names)
-        size = len(disk.read(path))
-        if size:
-            disk.flip(path, random.randrange(size), random.randrange(8))

@@ -131,8 +131,8 @@ class _Run:
             await self.nemesis.run()
             nursery.cancel_scope.cancel()
         self.trace.event("-", "peace")
-        await self._peace()
-        await self._judge(clients)
+        if await self._peace():
+            await self._judge(clients)
 
     def _machine(self, number: int) -> Machine:
         machine = self.cluster.new_machine()
@@ -142,16 +142,17 @@ class _Run:
 
     # --- the end --------------------------------------------------------------------------------
 
-    async def _peace(self) -> None:
+    async def _peace(self) -> bool:
         """Heal everything, and wait until every member has applied the same."""
-        self.nemesis.heal()
+        await self.nemesis.heal()
         end = trio.current_time() + PEACE_SECONDS_MAX
         while trio.current_time() < end:
             await trio.sleep(_POLL_SECONDS)
             self.cluster.reconcile()
             if self._settled():
-                return
+                return True
         self.result.violations.append(f"no peace after {PEACE_SECONDS_MAX:g} s: {self._state()}")
+        return False
 
     def _settled(self) -> bool:
         nodes = [self.cluster.machines[name].node for name in self.cluster.expected]
