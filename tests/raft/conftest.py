@@ -28,9 +28,3 @@ def _load(name: str) -> ModuleType:
 def network() -> ModuleType:
     """Clusters in one process, with a network that can be cut."""
     return _load("_network")
-
-
-@pytest.fixture(scope="session")
-def simulation() -> ModuleType:
-    """Clusters under hostile schedules."""
-    return _load("_simulation")
