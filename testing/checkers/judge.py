@@ -63,7 +63,8 @@ def judge(
     linear = check_linearizable(history, initial=initial, log=log, steps_max=steps_max)
     found += linear.violations
     replay = linear.replay
-    if replay is None and log is not None and not found:
+    first = initial.revision if initial else 1
+    if replay is None and log is not None and log.first == first and not found:
         replay = Replay.of_log(log, initial.keys if initial else None)
     if replay is not None:
         alone = set(found)
