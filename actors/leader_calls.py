@@ -12,11 +12,12 @@ from typing import TypeVar
 import trio
 
 from ..errors import NoLeader, RequestTimeout, TimeoutWaitAppliedIndex
+from .call import Call, Waiter
 from .context import NodeContext
 from .log import Log
 from .peers.contract import PeerReply
 
-__all__ = ["applied", "ask_leader"]
+__all__ = ["applied", "ask_leader", "up_to_date"]
 
 AGAIN_SECONDS = 0.05  # etcd's throttle
 APPLIED_SECONDS_MAX = 1.0
@@ -65,6 +66,17 @@ async def _once(
         log.warning("the leader did not answer", leader=f"{leader:x}", error=str(error))
         return None
     return read(reply)
+
+
+async def up_to_date(node: NodeContext) -> None:
+    """Return when everything is applied here that anybody had committed before; raises what a read may fail with."""
+    await trio.lowlevel.checkpoint()
+    if node.reads_locally:
+        return
+    waiter = Waiter()
+    call = Call(waiter, 0)
+    node.read_index(call, lambda: call.answer(b""))
+    await waiter.wait(node.proposer.timeout_seconds)
 
 
 async def applied(node: NodeContext) -> None:

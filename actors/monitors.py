@@ -19,8 +19,8 @@ from ..rpc.pb.rpc_pb2 import AlarmRequest
 from ..version import SERVER_VERSION
 from . import cluster_version, corruption, proposals
 from .actor import Actor, Restart
-from .call import Call, Waiter
 from .context import NodeContext
+from .leader_calls import up_to_date
 from .log import Log
 from .member import go_json
 from .peer_requests import HASHKV, VERSION
@@ -116,7 +116,7 @@ class Monitors:
     async def check_version(self) -> None:
         """Set the cluster's version if it is undecided, or all members are newer."""
         membership = self._node.membership
-        await self._up_to_date()
+        await up_to_date(self._node)
         servers = await self._server_versions()
         try:
             version = cluster_version.decide(membership.version, servers, membership.downgrade)
@@ -154,7 +154,7 @@ class Monitors:
         find, mine = self._maintenance.find_hash_kv, self._node.member_id
         before, _ = await find(0)
         peers = await self.peer_hashes(before.hash_revision)
-        await self._up_to_date()
+        await up_to_date(self._node)
         after, revision = await find(0)
         culprit = corruption.find_culprit(mine, before, after, revision, peers)
         checked = sum(peer is not None for peer in peers.values())
@@ -197,13 +197,6 @@ class Monitors:
         await self._node.proposer.ask(proposals.ALARM, request)
 
     # --- asking ---------------------------------------------------------------------------------
-
-    async def _up_to_date(self) -> None:
-        """Return when all is applied that was committed by anybody until now."""
-        node, waiter = self._node, Waiter()
-        call = Call(waiter, 0)
-        node.read_index(call, lambda: call.answer(b""))
-        await waiter.wait(node.proposer.timeout_seconds)
 
     async def _ask_all(self, verb: str, target: str, body: bytes) -> dict[int, PeerReply | None]:
         """The replies of the other members; None of those that did not."""

@@ -24,8 +24,8 @@ from ..rpc.http_reply import HttpReply, error_page, method_not_allowed
 from ..rpc.pb.lease_pb2 import LeaseInternalRequest, LeaseInternalResponse
 from ..rpc.pb.rpc_pb2 import LeaseKeepAliveRequest, LeaseKeepAliveResponse
 from ..version import SERVER_VERSION, STORAGE_VERSION
-from .call import Call, Waiter
 from .context import NodeContext
+from .leader_calls import up_to_date
 from .lease_calls import INTERNAL, LEASES, LeaseCalls, time_to_live_response
 from .log import Log
 from .member import go_json
@@ -165,14 +165,11 @@ class PeerRequests:
     async def _downgrade_enabled(self, path: str, body: bytes) -> HttpReply:
         """Linearizable, so that one answer is enough for the one who asks."""
         del path, body
-        node, waiter = self._node, Waiter()
-        call = Call(waiter, 0)
         try:
-            node.read_index(call, lambda: call.answer(b""))
-            await waiter.wait(node.proposer.timeout_seconds)
+            await up_to_date(self._node)
         except EtcdError as error:
             return error_page(500, f"failed linearized read: {error.message}")
-        enabled, _ = node.membership.downgrade
+        enabled, _ = self._node.membership.downgrade
         return HttpReply(200, [("Content-Type", "text/plain")], b"true" if enabled else b"false")
 
 

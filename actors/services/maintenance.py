@@ -40,6 +40,7 @@ from ..call import Call, Outlet
 from ..context import NodeContext
 from ..execute import ALARM_GET, change_alarm, encode_alarms
 from ..failures import refusal_of
+from ..leader_calls import up_to_date
 from ..log import Log, duration
 from .task_stream import Sender, TaskStream
 
@@ -194,31 +195,34 @@ class MaintenanceService:
         node.complete(call, work)
 
     def downgrade(self, message: bytes, call: Call) -> None:
-        """Downgrade: one minor version at a time."""
+        """Downgrade: one minor version at a time; decided by the state as the cluster has it now."""
         request = DowngradeRequest.FromString(message)
+
+        async def work() -> bytes:
+            await up_to_date(self._node)
+            return await self._downgrade(request)
+
+        self._node.complete(call, work)
+
+    async def _downgrade(self, request: DowngradeRequest) -> bytes:
         membership = self._node.membership
-        if membership.version is None:
-            raise ClusterVersionUnavailable
         enabled, _ = membership.downgrade
-        answer = self._header() + bytes_field(2, membership.version.encode())
         if request.action == CANCEL:
             if not enabled:
                 raise NoInflightDowngrade
             change = DowngradeInfoSetRequest(enabled=False)
         else:
-            target = _target(request.version, membership.version)
+            target = _target_of(request.version)
+            if membership.version is None:
+                raise ClusterVersionUnavailable
+            _check_target(target, membership.version)
             if enabled:
                 raise DowngradeInProcess
-            if request.action == VALIDATE:
-                call.answer(answer)
-                return
-            change = DowngradeInfoSetRequest(enabled=True, ver=target)
-
-        async def work() -> bytes:
+            change = DowngradeInfoSetRequest(enabled=True, ver=f"{target[0]}.{target[1]}.0")
+        if request.action != VALIDATE:
             await self._node.proposer.ask(proposals.DOWNGRADE_INFO_SET, change)
-            return answer
-
-        self._node.complete(call, work)
+        version = (membership.version or "").rpartition(".")[0]
+        return self._header() + bytes_field(2, version.encode())
 
     def snapshot(self, out: Outlet) -> TaskStream:
         """Snapshot: a bbolt image of the backend in chunks, then its SHA-256."""
@@ -295,13 +299,16 @@ def _rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 _STORAGE_VERSION_FIELD = bytes_field(4, STORAGE_VERSION.encode())
 
 
-def _target(version: str, cluster: str) -> str:
-    """The downgrade's target as X.Y.0, if it is one minor below the cluster's version."""
+def _target_of(version: str) -> tuple[int, int]:
+    """The minor version that a request names, as X.Y or X.Y.Z."""
     match = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?", version)
     if match is None:
         raise WrongDowngradeVersionFormat
-    major, minor = int(match[1]), int(match[2])
-    now_major, now_minor = (int(part) for part in cluster.split(".")[:2])
-    if (major, minor) != (now_major, now_minor - 1):
+    return int(match[1]), int(match[2])
+
+
+def _check_target(target: tuple[int, int], cluster: str) -> None:
+    """Raise InvalidDowngradeTargetVersion if it is not one minor version below the cluster's."""
+    major, minor = (int(part) for part in cluster.split(".")[:2])
+    if target != (major, minor - 1):
         raise InvalidDowngradeTargetVersion
-    return f"{major}.{minor}.0"
