@@ -78,10 +78,10 @@ class Members:
         self._ended[name] = trio.Event()
         started = False
         try:
-            with trio.CancelScope() as self._scopes[name]:
-                async with open_node(config) as self.nodes[name]:
-                    started = True
-                    task_status.started()
+            async with open_node(config) as self.nodes[name]:
+                started = True
+                task_status.started()
+                with trio.CancelScope() as self._scopes[name]:
                     await trio.sleep_forever()
         except TriodeError as error:
             if not started:
