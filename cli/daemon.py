@@ -8,7 +8,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import click
 import trio
 
 from ..config import PEER_URL, Config
-from ..errors import ConfigError, NodeError, TriodeError
+from ..errors import ConfigError, MemberRemoved, NodeError, TriodeError
 from ..mvcc.autocompact import auto_compactor
 from ..settings import NAMES, NOT_YET, build, environment, flags, kind_of, read_toml, variable_of
 from ..version import SERVER_VERSION, TRIODE_VERSION
@@ -192,16 +192,17 @@ def start(given: Mapping[str, Any], variables: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         return EXIT_FAILED
     except TriodeError as error:
-        _log().error("stopped by an error", error=_cause(error))
+        reason = _reason(error)
+        _log().error("stopped by an error", error=str(reason) or repr(reason))
         return EXIT_FAILED
     return 0
 
 
-def _cause(error: BaseException) -> str:
+def _reason(error: BaseException) -> BaseException:
     """The innermost reason that says something to an operator."""
     while not isinstance(error, ConfigError | NodeError) and error.__cause__ is not None:
         error = error.__cause__
-    return str(error) or repr(error)
+    return error
 
 
 async def _freeze_garbage_collection() -> None:
@@ -215,25 +216,57 @@ async def _freeze_garbage_collection() -> None:
 
 
 async def _serve(config: Config) -> None:
-    from ..actors.node import open_node
-
     log = _log()
     log.info("starting", version=SERVER_VERSION, triode=TRIODE_VERSION, name=config.name)
+    stop, failure = _Stop(), None
     with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
-        async with open_node(config) as node, trio.open_nursery() as nursery:
-            log.info(READY_LINE, name=config.name, ports=list(node.clients.ports))
-            _notify_systemd("READY=1")
-            nursery.start_soon(_freeze_garbage_collection)
-            number = await anext(signals)
-            log.info("received signal; shutting down", signal=signal.Signals(number).name)
-            _ignore_signals()
-            with trio.move_on_after(SECOND_SIGNAL_SECONDS):
-                async for _ in signals:  # what came before that would be raised again at the end
-                    pass
-            _notify_systemd("STOPPING=1")
-            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as watching:
+            watching.start_soon(stop.wait_for, signals)
+            try:
+                with stop.starting:  # which takes as long as there is no quorum
+                    await _serve_until(stop, config)
+            except TriodeError as error:
+                failure = error
+            watching.cancel_scope.cancel()
     _ignore_signals()  # the block has put back what was before it
+    if failure is not None and not (
+        stop.is_serving and isinstance(_reason(failure), MemberRemoved)
+    ):
+        raise failure
     log.info("stopped")
+
+
+async def _serve_until(stop: _Stop, config: Config) -> None:
+    from ..actors.node import open_node
+
+    async with open_node(config) as node, trio.open_nursery() as nursery:
+        stop.is_serving = True
+        _log().info(READY_LINE, name=config.name, ports=list(node.clients.ports))
+        _notify_systemd("READY=1")
+        nursery.start_soon(_freeze_garbage_collection)
+        await stop.asked.wait()
+        _notify_systemd("STOPPING=1")
+        nursery.cancel_scope.cancel()
+
+
+class _Stop:
+    """What a signal does: a node that serves stops gracefully, one that is still starting is given up."""
+
+    def __init__(self) -> None:
+        self.asked = trio.Event()
+        self.starting = trio.CancelScope()
+        self.is_serving = False
+
+    async def wait_for(self, signals: AsyncIterator[int]) -> None:
+        number = await anext(signals)
+        _log().info("received signal; shutting down", signal=signal.Signals(number).name)
+        _ignore_signals()
+        with trio.move_on_after(SECOND_SIGNAL_SECONDS):
+            async for _ in signals:  # what came before that would be raised again at the end
+                pass
+        self.asked.set()
+        if not self.is_serving:
+            self.starting.cancel()
 
 
 def _ignore_signals() -> None:
