@@ -266,6 +266,9 @@ class Cluster:
         nodes = [m.node for m in self.machines.values() if m.node is not None]
         newest = max(nodes, key=lambda node: node.applier.applied_index, default=None)
         if newest is None:
+            for name in self.expected:
+                if not self.machines[name].up:
+                    self.start(name)
             return
         members = newest.context.membership.members
         for each in members.values():

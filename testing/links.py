@@ -95,7 +95,6 @@ class SimulatedPeers(Actor[None]):
     async def ask(
         self, member: int, verb: str, target: str, body: bytes = b"", *, seconds_max: float = 5.0
     ) -> PeerReply:
-        reply: PeerReply | None = None
         with trio.move_on_after(seconds_max / self.machine.clock.rate):
             await self._travel(self.member_id, member)
             other = self._network.peers_of(member)
@@ -103,12 +102,19 @@ class SimulatedPeers(Actor[None]):
                 raise ConnectionRefusedError(f"member {member:x} is down")
             try:
                 async with other.machine.connected():
-                    reply = await other.owner.answer(verb, target, body)
+                    reply = await other.answer(verb, target, body)
             except ConnectionLost as error:
                 raise ConnectionResetError(f"member {member:x} is gone") from error
             await self._travel(member, self.member_id)
-            return reply or PeerReply(404, {}, b"404 page not found\n")
+            return reply
         raise TimeoutError(f"member {member:x} did not answer {target}")
+
+    async def answer(self, verb: str, target: str, body: bytes) -> PeerReply:
+        """What the owner answers to a request of another member, with the headers of the real links."""
+        reply = await self.owner.answer(verb, target, body)
+        reply = reply or PeerReply(404, {}, b"404 page not found\n")
+        cluster = {"x-etcd-cluster-id": f"{self.owner.cluster_id:x}"}
+        return attrs.evolve(reply, headers={**reply.headers, **cluster})
 
     async def _travel(self, source: int, target: int) -> None:
         """Cross a link; when nothing gets through, wait for the time-out."""

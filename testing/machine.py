@@ -157,10 +157,9 @@ class Machine:
         with trio.move_on_after(seconds_max):
             try:
                 async with other.connected():
-                    reply = await other._peers.owner.answer("GET", target, b"")
+                    return await other._peers.answer("GET", target, b"")
             except ConnectionLost as error:
                 raise ConnectionResetError(f"{url} is gone") from error
-            return reply or PeerReply(404, {}, b"404 page not found\n")
         raise TimeoutError(f"{url} did not answer {target}")
 
     def _make_peers(self, owner: PeerOwner, config: Config, world: World) -> Peers:

@@ -88,7 +88,7 @@ def _settings(random: Random) -> dict[str, Any]:
         "snapshot_count": random.choice((5, 20, 20, 100)),
         "snapshot_catchup_entries": random.choice((1, 5, 20)),
         "max_wals": random.choice((1, 2, 5)),
-        "backend_batch_interval": random.choice((0.01, 0.1, 0.5)),
+        "backend_batch_interval": random.choice((0.05, 0.2, 0.5)),
         "backend_batch_limit": random.choice((3, 50, 10_000)),
         "compaction_batch_limit": random.choice((3, 1000)),
         "compaction_sleep_interval": random.choice((0.0, 0.01)),

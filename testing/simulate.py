@@ -16,8 +16,9 @@ from itertools import islice
 import click
 
 from .plan import plan_of
-from .scenario import Result, simulate
+from .scenario import Result
 from .trace import Trace
+from .workload.simulated import simulate_checked
 
 __all__ = ["main"]
 
@@ -32,7 +33,7 @@ def replay_command(seed: int, members: int | None) -> str:
 
 def run_seed(seed: int, members: int | None = None) -> Result:
     """One run."""
-    return simulate(plan_of(seed, members=members))
+    return simulate_checked(plan_of(seed, members=members))
 
 
 def _report(result: Result, members: int | None) -> None:
@@ -115,7 +116,7 @@ def main(
     if seed is not None:
         plan = plan_of(seed, members=members)
         print(plan.describe())
-        results = iter([simulate(plan, Trace(out=sys.stdout if trace else None))])
+        results = iter([simulate_checked(plan, Trace(out=sys.stdout if trace else None))])
     else:
         results = _results(_seeds(seeds), members, processes, totals.started + seconds)
     for result in results:
