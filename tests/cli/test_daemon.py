@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,27 @@ def test_joining_nobody(refused: Refused, launch_triode: Launch, tmp_path: Path)
     assert said.startswith("cannot fetch cluster info from peer urls")
     assert launch_triode(data_dir=where).stop() == 0
     assert launch_triode(*existing, data_dir=where).ctl("put", "a", "1").stdout == "OK\n"
+
+
+def test_stop_without_a_quorum(tmp_path: Path) -> None:
+    """A member that still waits for the others ends when it is asked to, and with 0."""
+    url = "http://127.0.0.1:{}".format
+    words = [sys.executable, "-m", "triode", "--name", "a", "--data-dir", str(tmp_path / "a")]
+    words += ["--listen-client-urls", url(0), "--listen-peer-urls", url(0)]
+    words += [
+        "--initial-advertise-peer-urls",
+        url(1),
+        "--initial-cluster",
+        f"a={url(1)},b={url(2)}",
+    ]
+    words += ["--heartbeat-interval", "10", "--election-timeout", "100"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert any("became pre-candidate" in line for line in process.stderr)
+            process.terminate()
+            said = process.stderr.read()
+            assert process.wait(20) == 0, said
+        finally:
+            process.kill()
+    assert "received signal; shutting down" in said
