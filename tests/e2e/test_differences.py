@@ -17,18 +17,6 @@ def server(launch_triode_once: Callable[..., Any]) -> Any:
     return launch_triode_once(backend="memory")
 
 
-def test_members_cannot_be_added_yet(server: Any) -> None:
-    """The request is right, and this server cannot do it."""
-    added = server.ctl("member", "add", "b", "--peer-urls", "http://127.0.0.1:1")
-    assert added.returncode == 1
-    assert added.stderr.endswith("Error: etcdserver: not capable\n")
-    mine = json.loads(server.ctl("member", "list", "-w", "json").stdout)["members"][0]["ID"]
-    update = ("member", "update", f"{mine:x}", "--peer-urls", "http://127.0.0.1:1")
-    assert server.ctl(*update).stderr.endswith("Error: etcdserver: not capable\n")
-    removed = server.ctl("member", "remove", f"{mine:x}")
-    assert "not enough started members" in removed.stderr
-
-
 def test_a_negative_start_revision(server: Any) -> None:
     """3.6 refuses such a watch; 3.5.1 waits."""
     done = subprocess.run(
