@@ -14,7 +14,7 @@ from triode.rpc.pb.rpc_pb2 import PutRequest, RangeRequest
 FOREVER_SECONDS = 60.0
 
 
-@pytest.mark.parametrize("who", ["leader", "follower"])
+@pytest.mark.parametrize("who", ["leader", pytest.param("follower", marks=pytest.mark.long)])
 def test_kill_and_restart(
     make_cluster: Callable[..., Any], start_load: Any, verify: Any, who: str
 ) -> None:
@@ -32,6 +32,7 @@ def test_kill_and_restart(
     verify(cluster, load)
 
 
+@pytest.mark.long
 def test_kill_all(make_cluster: Callable[..., Any], start_load: Any, verify: Any) -> None:
     """All members die at once, and what was acknowledged is there when they are back."""
     cluster = make_cluster()
@@ -80,6 +81,7 @@ def test_a_paused_leader_serves_nothing_stale(
     verify(cluster, load)
 
 
+@pytest.mark.long
 def test_a_paused_follower_catches_up(
     make_cluster: Callable[..., Any], start_load: Any, verify: Any
 ) -> None:

@@ -13,7 +13,7 @@ from triode.rpc.pb.rpc_pb2 import LeaseGrantRequest, LeaseTimeToLiveRequest
 TTL_SECONDS = 3
 
 
-@pytest.mark.parametrize("how", ["kill", "move"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("move", marks=pytest.mark.long)])
 def test_a_lease_survives_a_change_of_leader(
     make_cluster: Callable[..., Any], daemons: Any, until: Any, how: str
 ) -> None:
@@ -41,6 +41,7 @@ def test_a_lease_survives_a_change_of_leader(
     assert time.monotonic() - changed > TTL_SECONDS - 0.5, "it is extended when a leader begins"
 
 
+@pytest.mark.long
 def test_keep_alives_go_on_over_a_change_of_leader(
     make_cluster: Callable[..., Any], until: Any
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_removed_member_ends_by_itself(
     verify(cluster, load)
 
 
+@pytest.mark.long
 def test_the_leader_can_be_removed(
     make_cluster: Callable[..., Any], member_remove: Any, start_load: Any, verify: Any
 ) -> None:
@@ -101,6 +102,7 @@ def test_the_leader_can_be_removed(
     verify(cluster, load)
 
 
+@pytest.mark.long
 def test_a_wiped_member_is_added_again(
     make_cluster: Callable[..., Any], member_remove: Any, join: Any, start_load: Any, verify: Any
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_learner_is_promoted(
     verify(cluster, load)
 
 
+@pytest.mark.long
 def test_a_learner_that_lags_is_not_promoted(
     make_cluster: Callable[..., Any], member_add: Any
 ) -> None:
@@ -177,6 +180,7 @@ def test_a_learner_that_lags_is_not_promoted(
     assert "etcdserver: too many learner members in cluster" in refused.stderr
 
 
+@pytest.mark.long
 def test_force_new_cluster(make_cluster: Callable[..., Any]) -> None:
     """One member goes on alone with all that it has; the others are forgotten."""
     cluster = make_cluster()
@@ -199,6 +203,7 @@ def test_force_new_cluster(make_cluster: Callable[..., Any]) -> None:
     assert last.client.get(b"alone") == b"x"
 
 
+@pytest.mark.long
 def test_peer_urls_are_updated(make_cluster: Callable[..., Any], daemons: Any, until: Any) -> None:
     """A member moves to another port: it is told to the others first, and it is found there."""
     cluster = make_cluster()

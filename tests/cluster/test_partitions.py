@@ -72,6 +72,7 @@ def test_a_leader_that_is_cut_off(
     verify(cluster, load)
 
 
+@pytest.mark.long
 def test_a_follower_that_is_cut_off_disturbs_nobody(
     make_network: Any, start_load: Any, verify: Any, until: Any
 ) -> None:

@@ -26,6 +26,7 @@ def alone(make_cluster: Callable[..., Any], until: Any) -> Any:
     return cluster
 
 
+@pytest.mark.long
 def test_without_a_quorum(alone: Any, page: Any, until: Any) -> None:
     """Local reads are served; others and writes wait and fail; the pages say so; then all is well again."""
     (last,) = alone.running

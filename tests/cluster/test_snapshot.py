@@ -78,6 +78,7 @@ def received_a_snapshot(metrics: str) -> bool:
     )
 
 
+@pytest.mark.long
 def test_a_snapshot_while_writes_go_on(
     make_cluster: Any, small_logs: Any, start_load: Any, verify: Any, page: Any
 ) -> None:
