@@ -179,3 +179,5 @@ class Link(Actor[None]):
         self.appends.close()
         self.messages.close()
         self.status.active_since = None
+        if self.remote and self.member not in self._home.counted:
+            self._home.traffic.forget(self.member)

@@ -37,7 +37,7 @@ log = Log("triode.peers")
 CONNECTIONS_MAX: Final = 1024
 """Connections from other members; each has two streams, a few for posts, and probes."""
 REMOTES_MAX: Final = 64
-"""Callers that are not known as members, but are answered."""
+"""Callers that are not known as members, but are answered; the oldest makes room."""
 
 
 class HttpPeers(Supervisor):
@@ -150,21 +150,25 @@ class HttpPeers(Supervisor):
         owner = self._home.owner
         if member in self._links or member in self._remotes or member == owner.member_id:
             return
-        if len(self._remotes) >= REMOTES_MAX or owner.is_removed(member):
+        if owner.is_removed(member):
             return
         try:
             for url in urls:
                 check_peer_url(url)
-            self._remotes[member] = self._start_link(member, urls, remote=True)
-        except (ConfigError, ValueError) as error:
+        except ConfigError as error:
             log.warning(
                 "ignored the peer URLs of a caller", peer_id=f"{member:x}", error=str(error)
             )
+            return
+        if len(self._remotes) >= REMOTES_MAX:
+            self._drop(self._remotes.pop(next(iter(self._remotes))))
+        self._remotes[member] = self._start_link(member, urls, remote=True)
 
     # --- life -------------------------------------------------------------------------------------
 
     def _start_link(self, member: int, urls: Sequence[str], *, remote: bool) -> Link:
-        self._home.counted.add(member)
+        if not remote:
+            self._home.counted.add(member)
         name = f"{'remote' if remote else 'link'}-{next(self._numbers)} {member:x}"
         link = Link(name, member, urls, self._home, remote=remote)
         self._start_later(link)

@@ -47,6 +47,13 @@ class PeerTraffic:
     on_snapshot_sent: Callable[[int, float], None] = _nothing
     on_snapshot_received: Callable[[int, float], None] = _nothing
 
+    def forget(self, member: int) -> None:
+        """Keep no counts of `member`, which was never one."""
+        for field in attrs.fields(PeerTraffic):
+            counts = getattr(self, field.name)
+            if isinstance(counts, dict):
+                counts.pop(member, None)
+
 
 class PeerStatus:
     """Active since when: as etcd has it, any success makes a peer active and any failure inactive.

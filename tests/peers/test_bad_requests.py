@@ -216,4 +216,12 @@ async def test_callers_that_are_not_known_are_bounded(t: Any) -> None:
                 )
             )
             assert (await wire.reply())[0] == 204
-        assert len(peers._remotes) == 64
+        assert list(peers._remotes) == list(range(1036, 1100))
+        assert list(peers.traffic.received_bytes) == [0]
+        for n in range(100):
+            peers.send([t.heartbeat(1000 + n, sender=t.B)])
+        await t.until(lambda: len(peers.traffic.sent_failures) == 64)
+        for n in range(200, 264):
+            peers.add_remote(1000 + n, ["http://127.0.0.1:1"])
+        await t.until(lambda: not peers.traffic.sent_failures)
+        assert len(peers._cells) <= 64 + 3
