@@ -15,12 +15,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 
-from tests.cluster._daemons import Cluster, Daemon
 from triode.rpc.pb.rpc_pb2 import PutRequest, RequestOp, TxnRequest
+
+if TYPE_CHECKING:
+    from ..tests.cluster._daemons import Cluster, Daemon
+else:
+    from tests.cluster._daemons import Cluster, Daemon
 
 __all__ = ["Cluster", "Daemon", "Workload", "both", "fill", "h2load", "percentile"]
 

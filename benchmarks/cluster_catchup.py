@@ -17,8 +17,9 @@ import time
 
 import grpc
 
-from benchmarks._clusters import Cluster, Daemon, Workload, both, fill, h2load
 from triode.rpc.pb.rpc_pb2 import MemberAddRequest, PutRequest
+
+from ._clusters import Cluster, Daemon, Workload, both, fill, h2load
 
 SLICE_SECONDS = 1
 BEFORE_SLICES = 8

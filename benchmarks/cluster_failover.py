@@ -21,7 +21,7 @@ from pathlib import Path
 
 import grpc
 
-from benchmarks._clusters import Cluster, Daemon, both, percentile
+from ._clusters import Cluster, Daemon, both, percentile
 
 TRY_SECONDS = 0.25  # a write that was forwarded to a dead leader is never answered
 GIVE_UP_SECONDS = 30

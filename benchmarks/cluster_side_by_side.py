@@ -15,8 +15,9 @@ import os
 import statistics
 from pathlib import Path
 
-from benchmarks._clusters import Cluster, Daemon, Workload, both, h2load
 from triode.rpc.pb.rpc_pb2 import PutRequest, RangeRequest
+
+from ._clusters import Cluster, Daemon, Workload, both, h2load
 
 KEY, VALUE = b"bench-ky", b"v" * 256
 FOLLOWER = "@follower"
