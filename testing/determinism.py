@@ -67,12 +67,12 @@ def run(
     main: Callable[..., Awaitable[T]],
     *arguments: Any,
     seed: int = 0,
-    until_seconds: float = 3600.0,
+    until_seconds: float = 86_400.0,
 ) -> T:
     """Run `main(*arguments)` in virtual time, with a scheduler seeded by `seed`; returns what it returns.
 
     Nothing is waited for: a sleep of an hour takes no time. The program must use Trio's time only, and no
-    threads or sockets. Raises trio.TooSlowError if it has not ended after `until_seconds` of virtual time.
+    threads or sockets. Raises trio.TooSlowError if it has not ended after `until_seconds` of virtual time, a day.
     """
 
     async def bounded() -> T:

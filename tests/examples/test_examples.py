@@ -16,6 +16,9 @@ OUTPUT = {
     "served.py": "a client at http://127.0.0.1:PORT sees etcd 3.6.0\n",
     "custom_actor.py": "2 keys\n2 lines written\n",
     "in_a_test.py": "the job was taken once\n",
+    "lock_under_faults.py": (
+        "test_the_lock_outlives_the_leader\ntest_the_lock_of_a_dead_owner_is_free\n"
+    ),
 }
 
 
