@@ -279,7 +279,9 @@ class RaftPeer(PromptActor[Message]):
         self.save_commit()
 
     def _campaign(self) -> None:
-        """Try to be elected; raft refuses as long as membership changes wait to be applied."""
+        """Try to be elected; not as long as membership changes may wait to be applied."""
+        if self._node.raft.log.applied < self._node.raft.log.committed:
+            return
         self._node.campaign()
         if self._node.raft.state is not StateType.FOLLOWER:
             self._campaigning = False
