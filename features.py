@@ -12,7 +12,7 @@ from typing import Final
 
 from .errors import ConfigError
 
-__all__ = ["COMPACT_HASH_CHECK", "INITIAL_CORRUPT_CHECK", "enabled", "parse"]
+__all__ = ["COMPACT_HASH_CHECK", "INITIAL_CORRUPT_CHECK", "enabled", "parse", "stages"]
 
 INITIAL_CORRUPT_CHECK: Final = "InitialCorruptCheck"
 """Compare hashes with the other members at start, and do not start if they differ."""
@@ -31,6 +31,7 @@ _LOCKED: Final[Mapping[str, bool]] = {
     "StopGRPCServiceOnDefrag": False,
     "TxnModeWriteWithSharedBuffer": True,
 }
+_BETA: Final = frozenset({"FastLeaseKeepAlive", "TxnModeWriteWithSharedBuffer"})
 # the values that Go's strconv.ParseBool takes
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -67,6 +68,12 @@ def parse(text: str) -> dict[str, bool]:
         name: given.get(name, default if everything is None else everything)
         for name, default in _ALPHA.items()
     }
+
+
+def stages(text: str) -> dict[str, tuple[str, bool]]:
+    """Of every gate its stage in etcd, ALPHA or BETA, and whether it is on with these `feature-gates`."""
+    on = {**_LOCKED, **parse(text)}
+    return {name: ("BETA" if name in _BETA else "ALPHA", on[name]) for name in sorted(on)}
 
 
 def enabled(text: str, gate: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -52,6 +53,18 @@ class RaftView(Protocol):
         ...
 
 
+@attrs.define
+class Promotions:
+    """Promotions of learners that this member has decided, as the leader."""
+
+    succeeded: int = 0
+    failed: Counter[str] = attrs.field(factory=Counter)
+
+    def failures(self) -> dict[tuple[str, ...], int]:
+        """How often by reason, as a label."""
+        return {(reason,): number for reason, number in self.failed.items()}
+
+
 @attrs.define(slots=False, eq=False)
 class NodeContext:
     """The parts of one node. Filled by `assembly`; read by everybody."""
@@ -84,6 +97,7 @@ class NodeContext:
     hand_over: Callable[[int], Awaitable[None]] = attrs.field(default=None)
     """Make another voter the leader and return when it leads; raises TimeoutLeaderTransfer."""
     leadership: Leadership = attrs.field(init=False)
+    promotions: Promotions = attrs.field(init=False, factory=Promotions)
 
     def __attrs_post_init__(self) -> None:
         self.leadership = Leadership(

@@ -49,7 +49,7 @@ class Metrics(MetricSet):
     is_leader: Gauge = gauge("etcd_server_is_leader", "1 if this member leads.")
     is_learner: Gauge = gauge("etcd_server_is_learner", "1 if this member has no vote yet.")
     leader_changes: Gauge = counter("etcd_server_leader_changes_seen_total", "New leaders seen.")
-    learner_promoted: int = counter(
+    learner_promoted: Gauge = counter(
         "etcd_server_learner_promote_successes", "Learners promoted while this member led."
     )
     learner_promote_failures: Labelled = counters(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
+from .. import features
 from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..mvcc.ranges import RangeResult
 from ..mvcc.requests import RangeRequest
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer"]
 
-FEATURES: Final = ("LeaseCheckpoint", "LeaseCheckpointPersist")
-"""etcd's feature gates whose behaviour is always on here."""
 _APPLIED_AS: Final = {
     proposals.PUT: "Put",
     proposals.DELETE_RANGE: "DeleteRange",
@@ -80,6 +79,7 @@ class Observer:
         metrics.cluster_version.clear()
         if context.membership.version:
             metrics.cluster_version[_major_minor(context.membership.version),] = 1
+        metrics.learner_promote_failures.update(context.promotions.failures())
         self._show_peers()
         metrics.alarms.clear()
         for alarm in context.alarms.get():
@@ -92,8 +92,10 @@ class Observer:
         metrics.leader_changes = lambda: peer.leader_changes
         metrics.version[SERVER_VERSION,] = 1
         metrics.server_id[f"{context.member_id:x}",] = 1
-        for name in FEATURES:
-            metrics.feature_enabled[name, "ALPHA"] = 1
+        for name, (stage, on) in features.stages(context.config.feature_gates).items():
+            metrics.feature_enabled[name, stage] = int(on)
+        metrics.is_learner = lambda: int(context.membership.is_learner(context.member_id))
+        metrics.learner_promoted = lambda: context.promotions.succeeded
         metrics.auth_revision = FIRST_AUTH_REVISION
 
     def _set_proposals(self) -> None:

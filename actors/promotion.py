@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import trio
 
 from ..errors import (
+    EtcdError,
     LearnerNotReady,
     MemberNotFound,
     MemberNotLearner,
@@ -58,6 +59,18 @@ async def promote(node: NodeContext, member: int) -> Sequence[Member]:
 
 async def promote_here(node: NodeContext, member: int) -> Sequence[Member]:
     """Like `promote`, but on this member, which must lead: otherwise it raises NotLeader."""
+    try:
+        members = await _promote_here(node, member)
+    except NotLeader:
+        raise
+    except EtcdError as error:
+        node.promotions.failed[error.message] += 1
+        raise
+    node.promotions.succeeded += 1
+    return members
+
+
+async def _promote_here(node: NodeContext, member: int) -> Sequence[Member]:
     await applied(node)
     leader_match = node.raft.match_index(node.member_id)
     if leader_match is None:
