@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..protowire import LENGTH, LOW_14, VARINT, bytes_field, fields, uvarint, varint
+from .entry_runs import ENTRY_TAG, decode_run, encode_run
 from .types import (
     ConfChange,
     ConfChangeSingle,
@@ -54,6 +55,7 @@ __all__ = [
 
 _R = TypeVar("_R")
 _ENTRY_TYPES = tuple(EntryType)
+_MESSAGE_TYPES = tuple(MessageType)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -177,28 +179,25 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 def encode_message(m: Message) -> bytes:
     """raftpb.Message, as it is sent to peers."""
-    parts = [
-        b"\x08%b\x10%b\x18%b\x20%b\x28%b\x30%b"
-        % (
-            varint(m.type),
-            varint(m.to),
-            varint(m.from_),
-            varint(m.term),
-            varint(m.log_term),
-            varint(m.index),
-        )
-    ]
-    for entry in encode_entries(m.entries):
-        parts += (b"\x3a", varint(len(entry)), entry)
-    parts += (b"\x40", varint(m.commit))
-    if m.snapshot is not None:
-        parts.append(bytes_field(9, encode_snapshot(m.snapshot)))
-    parts += (b"\x50\x01\x58" if m.reject else b"\x50\x00\x58", varint(m.reject_hint))
-    if m.context:
-        parts.append(bytes_field(12, m.context))
-    parts += (b"\x68", varint(m.vote))
-    parts += [bytes_field(14, encode_message(response)) for response in m.responses]
-    return b"".join(parts)
+    snapshot = b"" if m.snapshot is None else bytes_field(9, encode_snapshot(m.snapshot))
+    out = b"\x08%b\x10%b\x18%b\x20%b\x28%b\x30%b%b\x40%b%b%b%b%b\x68%b" % (
+        varint(m.type),
+        varint(m.to),
+        varint(m.from_),
+        varint(m.term),
+        varint(m.log_term),
+        varint(m.index),
+        encode_run(m.entries) if m.entries else b"",
+        varint(m.commit),
+        snapshot,
+        b"\x50\x01\x58" if m.reject else b"\x50\x00\x58",
+        varint(m.reject_hint),
+        bytes_field(12, m.context) if m.context else b"",
+        varint(m.vote),
+    )
+    if m.responses:
+        out += b"".join(bytes_field(14, encode_message(response)) for response in m.responses)
+    return out
 
 
 def encode_conf_change(change: ConfChange) -> bytes:
@@ -344,9 +343,60 @@ _message_of = _reader(_MESSAGE, Message)
 def decode_message(data: bytes) -> Message:
     """Read a raftpb.Message; raises ValueError, also when it has no type."""
     try:
-        return _message_of(data)
+        message = _decode_plain(data)
+        return _message_of(data) if message is None else message
+    except IndexError as error:
+        raise ValueError("field is cut") from error
     except TypeError as error:  # the one field without a default
         raise ValueError("a message without a type") from error
+
+
+def _decode_plain(data: bytes) -> Message | None:
+    """A message of numbers, entries and a context, as nearly all are; None for any other."""
+    at, end = 0, len(data)
+    numbers = [-1, -1, 0, 0, 0, 0, 0, -1, 0, -1, 0, 0, -1, 0]  # by field; -1: must, or cannot be
+    entries: list[Entry] = []
+    context = b""
+    while at < end:
+        tag = data[at]
+        if tag == ENTRY_TAG:
+            at = decode_run(data, at, entries, decode_entry)
+        elif tag & 7 == VARINT and tag <= 0x68:
+            value = data[at + 1]
+            at += 2
+            if value >= 128:
+                value, at = uvarint(data, at - 1)
+            numbers[tag >> 3] = value
+        elif tag == 0x62:
+            size, at = uvarint(data, at + 1)
+            context = data[at : at + size]
+            at += size
+            if at > end:
+                raise ValueError("field is cut")
+        else:
+            return None
+    none, kind, to, from_, term, log_term, index, run, commit, snap, reject, hint, text, vote = (
+        numbers
+    )
+    if kind == -1 or none + run + snap + text != -4:
+        return None  # let the table say what is wrong with it
+    if kind >= len(_MESSAGE_TYPES):
+        raise ValueError(f"message type {kind}")
+    return Message(
+        _MESSAGE_TYPES[kind],
+        to,
+        from_,
+        term,
+        log_term,
+        index,
+        tuple(entries),
+        commit,
+        vote,
+        None,
+        bool(reject),
+        hint,
+        context,
+    )
 
 
 _MESSAGE[14] = ("responses*", LENGTH, decode_message)

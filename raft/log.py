@@ -80,14 +80,18 @@ class RaftLog:
 
     def term(self, index: int) -> int:
         """The term at `index`. Raises LogCompacted or LogUnavailable."""
-        term = self.unstable.term(index)
-        if term is not None:
-            return term
-        if index + 1 < self.first_index():
-            raise LogCompacted
-        if index > self.last_index():
+        unstable = self.unstable
+        at = index - unstable.offset
+        if at >= 0 and (entries := unstable.entries):
+            if at < len(entries):
+                return entries[at].term
             raise LogUnavailable
-        return self.storage.term(index)
+        if unstable.snapshot is None:
+            return self.storage.term(index)
+        term = unstable.term(index)
+        if term is None:
+            raise LogCompacted if index < unstable.snapshot.metadata.index else LogUnavailable
+        return term
 
     def term_or_zero(self, index: int) -> int:
         """The term at `index`, 0 when the log does not know it; no entry has term 0."""
@@ -130,7 +134,9 @@ class RaftLog:
         if not self.match_term(prev_term, prev_index):
             return None
         last_new = prev_index + len(entries)
-        conflict = self.find_conflict(entries)
+        # Most often they just follow the end of the log.
+        follows = entries and prev_index == self.last_index()
+        conflict = prev_index + 1 if follows else self.find_conflict(entries)
         if conflict:
             if conflict <= self.committed:
                 raise InvariantBroken(

@@ -177,14 +177,18 @@ class RawNode:
         """Whether there is anything for the application to do."""
         raft = self.raft
         log = raft.log
+        soft, hard = self._soft_state, self._hard_state
         return bool(
             raft.msgs
             or raft.msgs_after_append
-            or raft.read_states
             or log.unstable.has_next_entries()
+            or raft.read_states
+            or log.committed != hard.commit
             or log.has_next_committed(self._apply_unstable)
-            or raft.soft_state != self._soft_state
-            or raft.hard_state != self._hard_state
+            or raft.term != hard.term
+            or raft.vote != hard.vote
+            or raft.lead != soft.lead
+            or raft.state is not soft.state
             or log.unstable.next_snapshot() is not None
         )
 

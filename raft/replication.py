@@ -15,30 +15,45 @@ if TYPE_CHECKING:
 __all__ = ["broadcast_append", "broadcast_heartbeat", "send_append"]
 
 
+Shared = dict[int, tuple[list[Entry], int]]
+"""By the index before them: the entries to send from there on, and the size of their payload."""
+
+
 def broadcast_append(raft: Raft, *, send_if_empty: bool = True) -> None:
     """Send to every other node what it lacks."""
+    shared: Shared = {}  # most lack the same
     for node in raft.tracker.progress:
         if node != raft.id:
-            send_append(raft, node, send_if_empty=send_if_empty)
+            send_append(raft, node, send_if_empty=send_if_empty, shared=shared)
 
 
-def send_append(raft: Raft, to: int, *, send_if_empty: bool = True) -> bool:
+def send_append(
+    raft: Raft, to: int, *, send_if_empty: bool = True, shared: Shared | None = None
+) -> bool:
     """Send the next entries, or a snapshot; whether anything was sent.
 
     An empty append tells the commit index, and probes; with several sends in a row only the first
-    needs that.
+    needs that. `shared` keeps what was read from the log for others in the same round.
     """
     progress = raft.tracker.progress[to]
-    if progress.paused:
+    if progress.paused or not (send_if_empty or progress.next <= raft.log.last_index()):
         return False
     previous = progress.next - 1
     entries: list[Entry] = []
+    size = 0
     try:
         previous_term = raft.log.term(previous)
         # When the window is full, still send empty appends now and then: should all of
         # its messages have been lost, an answer to one of these clears it.
         if progress.state is not ProgressState.REPLICATE or not progress.inflights.full:
-            entries = raft.log.entries_from(progress.next, raft.config.message_bytes_max)
+            known = shared.get(previous) if shared else None
+            if known is None:
+                entries = raft.log.entries_from(previous + 1, raft.config.message_bytes_max)
+                size = payload_bytes(entries)
+                if shared is not None:
+                    shared[previous] = entries, size
+            else:
+                entries, size = known
     except (LogCompacted, LogUnavailable):
         return _send_snapshot(raft, to, progress)
     if not entries and not send_if_empty:
@@ -53,7 +68,7 @@ def send_append(raft: Raft, to: int, *, send_if_empty: bool = True) -> bool:
             commit=raft.log.committed,
         )
     )
-    progress.sent_entries(len(entries), payload_bytes(entries))
+    progress.sent_entries(len(entries), size)
     progress.sent_commit = raft.log.committed
     return True
 

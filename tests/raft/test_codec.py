@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from triode.protowire import bytes_field
 from triode.raft import (
     ConfChange,
     ConfChangeSingle,
@@ -221,3 +222,69 @@ def test_a_cut_entry_is_refused_or_shorter(cut: int) -> None:
     except ValueError:
         return
     assert short.data == b""
+
+
+# --- Runs of entries in a message: what is foretold must be what is there -------------------------
+
+
+@st.composite
+def _runs(draw: st.DrawFn) -> tuple[Entry, ...]:
+    """Runs of consecutive entries, around the places where their numbers get longer."""
+    entries: list[Entry] = []
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.sampled_from([0, 1, 126, 16_382, 32_766, 2**21 - 2, 2**28 - 2, 2**63]))
+        term = draw(st.sampled_from([0, 1, 127, 128, 2**40]))
+        kind = draw(st.sampled_from(EntryType))
+        sizes = st.sampled_from([0, 1, 100, 119, 120, 127, 128, 300, 2047, 2048, 16_383, 16_384])
+        for place, size in enumerate(draw(st.lists(sizes, max_size=5))):
+            entries.append(Entry(term, start + place, kind, b"d" * size))
+    return tuple(entries)
+
+
+@given(_runs())
+def test_runs_of_entries_are_encoded_and_decoded_as_each_alone(entries: tuple[Entry, ...]) -> None:
+    message = Message(MessageType.APP, to=1, from_=2, term=3, entries=entries, context=b"c")
+    raw = codec.encode_message(message)
+    alone = b"".join(bytes_field(7, codec.encode_entry(entry)) for entry in entries)
+    assert raw == codec.encode_message(Message(MessageType.APP, to=1, from_=2, term=3)).replace(
+        b"\x30\x00\x40\x00", b"\x30\x00" + alone + b"\x40\x00"
+    ).replace(b"\x68\x00", b"\x62\x01c\x68\x00")
+    read = codec.decode_message(raw)
+    assert read == message
+    assert all(type(entry.type) is EntryType for entry in read.entries)
+
+
+def test_an_entry_that_only_begins_like_the_next_of_a_run_is_read_by_itself() -> None:
+    first = codec.encode_entry(Entry(3, 20_000, EntryType.NORMAL, b"x"))
+    second = codec.encode_entry(Entry(3, 20_001, EntryType.NORMAL, b"y"))
+    strange = second + b"\x10\x09"  # the term again: the last one holds
+    raw = b"\x08\x03" + b"".join(bytes_field(7, entry) for entry in (first, strange, second))
+    assert codec.decode_message(raw).entries == (
+        Entry(3, 20_000, EntryType.NORMAL, b"x"),
+        Entry(9, 20_001, EntryType.NORMAL, b"y"),
+        Entry(3, 20_001, EntryType.NORMAL, b"y"),
+    )
+
+
+def test_a_message_that_is_cut_anywhere_is_refused_or_shorter() -> None:
+    entries = tuple(Entry(3, 20_000 + n, EntryType.NORMAL, b"z" * 150) for n in range(3))
+    whole = Message(MessageType.APP, to=1, from_=2, term=300, entries=entries, context=b"context")
+    raw = codec.encode_message(whole)
+    for cut in range(len(raw)):
+        try:
+            read = codec.decode_message(raw[:cut])
+        except ValueError:
+            continue
+        assert read.entries == entries[: len(read.entries)]
+
+
+@pytest.mark.parametrize("raw", [b"\x08\x03\x38\x00", b"\x08\x03\x48\x00", b"\x08\x03\x60\x00"])
+def test_numbers_where_bytes_belong_are_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="wire type"):
+        codec.decode_message(raw)
+
+
+def test_a_message_of_an_unknown_type_is_refused() -> None:
+    for raw in (b"\x08\x63", b"\x10\x01"):
+        with pytest.raises(ValueError, match="type"):
+            codec.decode_message(raw)
