@@ -18,7 +18,11 @@ log = Log("triode.tasks")
 
 
 class Periodic(Actor[None]):
-    """Calls `work` every `interval_seconds`; a full mailbox at the other end skips one time."""
+    """Calls `work` every `interval_seconds`; a full mailbox at the other end skips one time.
+
+    Being late once does not put off the times after it, for raft counts its timeouts in them; times that
+    were missed altogether, as in a pause of the process, are not made up for.
+    """
 
     restart = Restart.PERMANENT
     mailbox_messages_max = 1
@@ -29,8 +33,10 @@ class Periodic(Actor[None]):
         self._work = work
 
     async def run(self) -> None:
+        at = trio.current_time()
         while True:
-            await trio.sleep(self._interval_seconds)
+            at = max(at + self._interval_seconds, trio.current_time())
+            await trio.sleep_until(at)
             try:
                 self._work()
             except MailboxFull:
