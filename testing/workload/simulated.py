@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from random import Random
 
 import trio
 
-from ..checkers import History, Judgement, Peace, QueueSample, judge
+from ..checkers import HashSample, History, Judgement, Log, Peace, QueueSample, judge
 from ..checkers.history import STAMPS_PER_SECOND
 from ..cluster import Cluster
 from ..determinism import run
+from ..machine import Machine
 from ..plan import Plan
 from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, _logs_into, _Run, _told
 from ..trace import Trace
 from .client import Endpoint
 from .recorder import Recorder
+from .traffic import MIXES
 from .workload import Workload, hashes_of, log_of
 
 __all__ = ["CheckedRun", "simulate_checked"]
 
-LEASES_END_SECONDS = (
-    12.0  # the longest TTL of the workload, on a slow clock, and the lateness allowed
-)
+LEASES_END_SECONDS = 12.0  # the longest TTL of the workload on a slow clock, and its lateness
+SERVING_SHARE = 0.9
+CLIENTS_PER_MIX = 2
+PAUSE_SECONDS = (0.01, 0.15)
 CLOCK_SKEW = 0.2  # plans let clocks differ by 0.15
 
 
@@ -32,6 +36,8 @@ class CheckedRun(_Run):
     history: History
     judgement: Judgement | None = None
     judging_seconds = 0.0
+    _log: Log | None = None
+    _hashes: Sequence[HashSample] = ()
 
     async def _scenario(self) -> None:
         names = [self._machine(number).name for number in range(self.plan.members)]
@@ -41,7 +47,13 @@ class CheckedRun(_Run):
         random = Random(self.random.getrandbits(64))
         recorder = Recorder(trio.current_time)
         self.history = recorder.history
-        workload = Workload(recorder, lambda: _any(self.cluster, random), random)
+        workload = Workload(
+            recorder,
+            lambda: _any(self.cluster, random),
+            random,
+            mixes=MIXES * CLIENTS_PER_MIX,
+            pause_seconds=PAUSE_SECONDS,
+        )
         async with trio.open_nursery() as watching:
             watching.start_soon(workload.run_watchers)
             async with trio.open_nursery() as nursery:
@@ -49,29 +61,44 @@ class CheckedRun(_Run):
                 await self.nemesis.run()
                 nursery.cancel_scope.cancel()
             self.trace.event("-", "peace")
-            if await self._peace():
-                await self._judge_workload(workload)
+            peaceful = await self._peace()
+            start = recorder.stamp()
+            if peaceful:
+                await self._look_at_members(workload)
             watching.cancel_scope.cancel()
+        peace = [Peace(start + 2 * STAMPS_PER_SECOND, recorder.stamp())] if peaceful else []
         self.result.answered = sum(client.answered for client in workload.clients)
+        self._judge_history(peace)
 
-    async def _judge_workload(self, workload: Workload) -> None:
-        start = workload.recorder.stamp()
+    def _machine(self, number: int) -> Machine:
+        """As any, with a disk as slow as the plan says."""
+        machine = super()._machine(number)
+        slowest = self.plan.disk_delay_max
+        if slowest:
+            random = Random(self.random.getrandbits(64))
+            machine.disk_delay = lambda: random.uniform(0.0, slowest)
+        return machine
+
+    async def _look_at_members(self, workload: Workload) -> None:
+        """Wait until all leases have ended and all watches have caught up; then compare the members."""
         members = [self.cluster.client(name) for name in self.cluster.expected]
-        with trio.move_on_after(PEACE_SECONDS_MAX + LEASES_END_SECONDS) as scope:
-            await trio.sleep(LEASES_END_SECONDS)
+        await trio.sleep(LEASES_END_SECONDS)
+        with trio.move_on_after(PEACE_SECONDS_MAX) as scope:
             await workload.settle(members)
-            hashes = await hashes_of(members)
-            log = await log_of(members[0])
         if scope.cancelled_caught:
             self.result.violations.append("no answers in peace, or a watch that never catches up")
-            return
+        with trio.move_on_after(PEACE_SECONDS_MAX):
+            self._hashes = await hashes_of(members)
+            self._log = await log_of(members[0])
+
+    def _judge_history(self, peace: list[Peace]) -> None:
         began = time.perf_counter()
         judgement = judge(
             self.history,
-            log=log,
-            hashes=hashes,
+            log=self._log,
+            hashes=self._hashes,
             queues=self._queues(),
-            peace=[Peace(start + 2 * STAMPS_PER_SECOND, workload.recorder.stamp())],
+            peace=peace,
             clock_skew=CLOCK_SKEW,
         )
         self.judging_seconds = time.perf_counter() - began
@@ -84,19 +111,21 @@ class CheckedRun(_Run):
         """The mailboxes of all actors: within their bounds, always and now."""
         samples = []
         for name in self.cluster.expected:
-            machine = self.cluster.machines[name]
-            assert machine.node is not None
-            for _, actor in machine.node.supervisor.tree().walk():
+            node = self.cluster.machines[name].node
+            if node is None:
+                continue
+            for _, actor in node.supervisor.tree().walk():
                 depth, bound = actor.mailbox_depth_max, actor.mailbox_messages_max
                 samples.append(QueueSample(int(name[1:]), actor.name, depth, bound))
         return samples
 
 
 def _any(cluster: Cluster, random: Random) -> tuple[int, Endpoint]:
-    """A member at random, up or not."""
-    machines = list(cluster.machines.values())
+    """A member at random: mostly one that serves, sometimes one that may be down."""
+    machines = cluster.serving if random.random() < SERVING_SHARE else []
+    machines = machines or list(cluster.machines.values())
     place = random.randrange(len(machines))
-    return place + 1, cluster.client(machines[place])
+    return int(machines[place].name[1:]), cluster.client(machines[place])
 
 
 def simulate_checked(plan: Plan, trace: Trace | None = None) -> Result:
