@@ -48,8 +48,9 @@ format: $(TESTS) ## rewrite the sources in the house format
 bench: $(TESTS)  ## our own benchmarks (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-sim: $(TESTS)    ## long simulations of raft clusters, stores and watches
-	$(BIN)/python -m pytest -q -m long tests/raft tests/watch tests/mvcc tests/actors $(ARGS)
+sim: $(TESTS)    ## simulated clusters under faults (SEEDS=1-1000 SECONDS=600); without SEEDS other long simulations too
+	$(BIN)/python -m triode.testing.simulate --seeds $(or $(SEEDS),1-1000) $(if $(SECONDS),--seconds $(SECONDS)) --processes 2
+	$(if $(SEEDS)$(SECONDS),,$(BIN)/python -m pytest -q -m long tests/raft tests/watch tests/mvcc tests/actors $(ARGS))
 
 raft-scripts: $(TESTS) ## play the Raft interaction scripts below DIR and print what passed
 	@$(BIN)/python tests/raft/run_scripts.py $(or $(DIR),tests/raft/scripts)

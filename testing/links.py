@@ -127,10 +127,12 @@ class SimulatedPeers(Actor[None]):
 
     def deliver(self, source: SimulatedPeers, message: Message) -> None:
         """A message has arrived."""
-        owner = self.owner
-        if owner.is_removed(source.member_id):
+        owner, member = self.owner, source.member_id
+        if owner.is_removed(member):
             source.told_removed()
             return
+        if member not in self._since and member in self._known:
+            self._since[member] = self.machine.clock.now()
         self.machine.context.run(owner.step, message)
 
     def unreachable(self, member: int) -> None:

@@ -93,4 +93,5 @@ def _settings(random: Random) -> dict[str, Any]:
         "compaction_batch_limit": random.choice((3, 1000)),
         "compaction_sleep_interval": random.choice((0.0, 0.01)),
         "pre_vote": random.random() < 0.7,
+        "strict_reconfig_check": random.random() < 0.3,  # it wants five seconds without a fault
     }

@@ -1,0 +1,167 @@
+"""Clusters for tests: what a user of `triode.testing` can do to them, and what they then do."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import trio
+import trio.testing
+
+import triode.testing
+from triode.errors import EtcdError, RequestTimeout
+from triode.testing import Cluster, ConnectionLost, SimulationError
+
+
+async def test_a_cluster_answers(triode_cluster: Cluster) -> None:
+    await triode_cluster.client().put(b"key", b"value")
+    for machine in triode_cluster.machines:
+        found = await triode_cluster.client(machine).get(b"key")
+        assert [kv.value for kv in found.kvs] == [b"value"]
+
+
+def test_three_members_start_in_well_under_a_second() -> None:
+    """Of CPU time, after the first, which imports; the bound has room for a busy machine."""
+
+    async def main() -> None:
+        async with triode.testing.cluster(members=3) as cluster:
+            await cluster.client().put(b"key", b"value")
+
+    triode.testing.run(main)
+    started = time.process_time()
+    triode.testing.run(main)
+    assert time.process_time() - started < 0.5
+
+
+async def test_a_crashed_leader_is_replaced_and_comes_back(triode_cluster: Cluster) -> None:
+    client = triode_cluster.client()
+    await client.put(b"key", b"1")
+    old = await triode_cluster.crash(await triode_cluster.leader())
+    new = await triode_cluster.leader()
+    assert new is not old
+    await client.put(b"key", b"2")
+    await triode_cluster.restart(old)
+    found = await triode_cluster.client(old).get(b"key")
+    assert [kv.value for kv in found.kvs] == [b"2"]
+
+
+async def test_all_machines_lose_power_and_nothing_else(triode_cluster: Cluster) -> None:
+    for number in range(20):
+        await triode_cluster.client().put(b"%d" % number, b"value")
+    for machine in triode_cluster.machines.values():
+        await triode_cluster.crash(machine)
+    for machine in triode_cluster.machines.values():
+        triode_cluster.start(machine)
+    await triode_cluster.leader()
+    found = await triode_cluster.client().get(b"\0", b"\0")
+    assert found.count == 20
+
+
+async def test_a_minority_does_not_write_and_a_majority_does(triode_cluster: Cluster) -> None:
+    leader = await triode_cluster.leader()
+    triode_cluster.partition([leader])
+    with pytest.raises(EtcdError):
+        await triode_cluster.client(leader).put(b"key", b"lost")
+    other = await triode_cluster.leader()
+    assert other is not leader
+    await triode_cluster.client(other).put(b"key", b"kept")
+    triode_cluster.heal()
+    await triode_cluster.advance_time(3)
+    found = await triode_cluster.client(leader).get(b"key")
+    assert [kv.value for kv in found.kvs] == [b"kept"]
+
+
+async def test_a_one_way_partition(triode_cluster: Cluster) -> None:
+    """A leader whose messages do not arrive is replaced, though it hears everybody."""
+    leader = await triode_cluster.leader()
+    others = [m for m in triode_cluster.machines.values() if m is not leader]
+    triode_cluster.partition_one_way([leader], others)
+    await triode_cluster.advance_time(5)
+    assert await triode_cluster.leader() is not leader
+
+
+async def test_a_paused_member_goes_on_where_it_was(triode_cluster: Cluster) -> None:
+    leader = triode_cluster.pause(await triode_cluster.leader())
+    other = await triode_cluster.leader()
+    assert other is not leader
+    assert leader.node is not None
+    assert leader.node.peer.is_leader, "it knows of nothing yet"
+    await triode_cluster.client(other).put(b"key", b"new")
+    triode_cluster.resume(leader)
+    found = await triode_cluster.client(leader).get(b"key")
+    assert [kv.value for kv in found.kvs] == [b"new"]
+
+
+async def test_a_call_to_a_member_that_goes_down_is_lost(triode_cluster: Cluster) -> None:
+    leader = await triode_cluster.leader()
+    triode_cluster.partition([leader])
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def _() -> None:
+            with pytest.raises(ConnectionLost):
+                await triode_cluster.client(leader).put(b"key", b"value")
+
+        await triode_cluster.advance_time(0.01)
+        await triode_cluster.kill(leader)
+    with pytest.raises(ConnectionLost):
+        await triode_cluster.client(leader).get(b"key")
+
+
+async def test_grow_hand_over_and_shrink(triode_cluster: Cluster) -> None:
+    await triode_cluster.advance_time(6)  # before that the members do not call each other healthy
+    learner = await triode_cluster.add_member(learner=True)
+    await learner.wait_ready()
+    await triode_cluster.promote(learner)
+    await triode_cluster.move_leader(learner)
+    await triode_cluster.advance_time(1)
+    assert await triode_cluster.leader() is learner
+    await triode_cluster.advance_time(6)
+    gone = await triode_cluster.remove_member("m1")
+    await gone.wait_down()
+    await triode_cluster.advance_time(3)
+    await triode_cluster.client().put(b"key", b"value")
+
+
+@pytest.mark.triode_cluster(members=1, election_timeout=0.5)
+async def test_the_marker_says_what_cluster(triode_cluster: Cluster) -> None:
+    assert list(triode_cluster.machines) == ["m1"]
+    assert triode_cluster.machines["m1"].node.config.election_timeout == 0.5  # type: ignore[union-attr]
+
+
+async def test_mistakes_are_told(triode_cluster: Cluster) -> None:
+    with pytest.raises(SimulationError, match="there is no machine 'm9': m1, m2, m3"):
+        await triode_cluster.crash("m9")
+    with pytest.raises(SimulationError, match="m1 runs already"):
+        triode_cluster.start(1)
+    with pytest.raises(SimulationError, match="before its disks are wiped"):
+        triode_cluster.machine("m1").wipe()
+
+
+async def test_real_time_cannot_be_advanced() -> None:
+    """But a cluster runs in it."""
+    async with triode.testing.cluster(
+        members=3, heartbeat_interval=0.02, election_timeout=0.2
+    ) as cluster:
+        await cluster.client().put(b"key", b"value")
+        with pytest.raises(SimulationError, match="autojump_clock"):
+            await cluster.advance_time(1)
+
+
+async def test_a_clock_that_is_set_by_hand(mock_clock: trio.testing.MockClock) -> None:
+    """Without autojump: `advance_time` lets everybody act at each step."""
+    clusters: list[Cluster] = []
+
+    async def use() -> None:
+        async with triode.testing.cluster(members=3) as cluster:
+            clusters.append(cluster)
+            cluster.partition(1, 2, 3)
+            with pytest.raises(RequestTimeout):
+                await cluster.client().put(b"key", b"value")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(use)
+        for _ in range(3000):
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(0.01)
+    assert clusters

@@ -1,0 +1,79 @@
+"""Whole clusters under faults, a seed each; every promise is checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from triode.testing.plan import FAULTS, plan_of
+from triode.testing.scenario import Result
+from triode.testing.workload.simulated import simulate_checked
+
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
+REGRESSIONS: dict[int, str] = {}
+"""Seeds that have found a bug, and which."""
+
+
+def simulate(*arguments: str, seconds_max: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "triode.testing.simulate", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=seconds_max,
+    )
+
+
+@pytest.mark.timeout(300)
+def test_some_seeds() -> None:
+    """As many as the time of the suite allows; `make sim` runs more."""
+    done = simulate("--seeds", f"1-{SEEDS}", "--processes", "2", seconds_max=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = re.search(r"(\d+) seeds, 0 failed", done.stdout)
+    assert told
+    assert int(told[1]) == SEEDS
+    missing = {name for name in FAULTS if f"{name} " not in done.stdout}
+    assert not missing, "every kind of fault was made"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_many_seeds() -> None:
+    """`SIMULATION_SEEDS_LONG`, 2000 by default."""
+    last = 1_000_000 + int(os.environ.get("SIMULATION_SEEDS_LONG", "2000"))
+    done = simulate("--seeds", f"1000001-{last}", "--processes", "2", seconds_max=36_000)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("seed", sorted(REGRESSIONS))
+def test_seed_that_found_a_bug(seed: int) -> None:
+    assert simulate_checked(plan_of(seed)).violations == []
+
+
+def test_a_failure_is_told_with_the_command_that_replays_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from triode.testing import simulate as module
+
+    def broken(plan: object, trace: object = None) -> Result:
+        del trace
+        return Result(plan, violations=["a promise was broken"])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "simulate_checked", broken)
+    with pytest.raises(SystemExit) as ended:
+        module.main(["--seed", "17"], standalone_mode=False)
+    assert ended.value.code == 1
+    told = capsys.readouterr().out
+    assert "a promise was broken" in told
+    assert "replay: python -m triode.testing.simulate --seed 17 --trace\n" in told
+
+
+def test_a_trace_tells_what_happens() -> None:
+    done = simulate("--seed", "3", "--trace", seconds_max=60)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^ +\d+\.\d{6} m\d +starts$", done.stdout, re.MULTILINE)
+    assert "< m" in done.stdout
+    assert " peace" in done.stdout
