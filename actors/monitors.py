@@ -59,9 +59,12 @@ class LeaderDuty(Actor[None]):
 
     async def run(self) -> None:
         raft = self._node.raft
+        waits = not self._at_once  # the leader may have been elected before this actor began
         while True:
-            with trio.move_on_after(self._interval_seconds):
-                await self._wait()
+            if waits:
+                with trio.move_on_after(self._interval_seconds):
+                    await self._wait()
+            waits = True
             if not raft.is_leader:
                 continue
             try:
