@@ -121,7 +121,8 @@ def test_the_memo_tells_entries_apart() -> None:
     memo = EntriesMemo()
     a = [Entry(3, n, data=b"a") for n in range(5)]
     b = [Entry(3, n, data=b"b") for n in range(5)]
-    for entries in (a, list(a), b, a[:4], a[1:], [], a):
+    replaced = [*a[:4], Entry(4, 4, data=b"other")]
+    for entries in (a, list(a), b, a[:4], a[1:], [], a, replaced, a):
         encoded = append_frame_entries([encode_entry(e) for e in entries])
         assert memo.frame(entries) == encoded
     assert memo.frame(tuple(a)) is memo.frame(a)

@@ -76,12 +76,15 @@ async def test_one_at_a_time_to_each_member(t: Any) -> None:
 
 async def test_so_many_at_once_in_all(t: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_sender, "SNAPSHOTS_IN_FLIGHT_MAX", 1)
-    async with t.pair() as (a, of_a, _, _):
-        of_a.add(t.C, ["http://127.0.0.1:1"])
+    c = t.Owner(t.C)
+    of_c = t.make(c)
+    async with t.pair() as (a, of_a, _, _), t.run(of_c):
+        of_a.add(t.C, c.peer_urls)
         a.outgoing = t.Outgoing(PIECES)
         of_a.send([snap(t.B), snap(t.C)])
         await t.until(lambda: len(a.snapshots) == 2)
         assert sorted(a.snapshots) == [(t.B, False), (t.C, True)]
+        assert c.incoming == []
         assert of_a._home.snapshots_in_flight == 0
 
 

@@ -86,11 +86,33 @@ async def test_the_back_off_grows_and_starts_over(t: Any, network: Any, clock: M
         assert len(network.dialled) >= 2
 
 
+async def test_who_dials_us_is_dialled_at_once(t: Any, network: Any, clock: MockClock) -> None:
+    """A member that comes back is not kept waiting for our back-off."""
+    async with pair(t, network) as (_, of_a, _, of_b):
+        await t.until(lambda: t.streams(of_a, t.B) and t.streams(of_b, t.A))
+        network.down.update({1, 2})
+        for peers, member in ((of_b, t.A), (of_a, t.B)):
+            peers.link(member).messages.close()
+            peers.link(member).appends.close()
+        await trio.sleep(20)
+        tries = len(network.dialled)
+        await t.until(lambda: len(network.dialled) > tries + 3)  # and all wait for the next one
+        network.down.clear()
+        back = trio.current_time()
+        of_b.rearm()
+        await t.until(lambda: t.streams(of_a, t.B) and t.streams(of_b, t.A))
+        assert trio.current_time() - back < 0.1
+
+
 async def test_active_since_is_when_it_began(t: Any, network: Any, clock: MockClock) -> None:
     async with pair(t, network) as (_, of_a, _, of_b):
         await t.until(lambda: t.streams(of_a, t.B) and t.streams(of_b, t.A))
         began = trio.current_time()
         await trio.sleep(100)
+        of_b.link(t.A).messages.close()  # one that is closed and comes back is no interruption
+        await t.until(lambda: not t.streams(of_b, t.A))
+        await t.until(lambda: t.streams(of_b, t.A))
+        await trio.sleep(1)
         assert of_a.active_since(t.B) <= began
         network.down.add(2)
         for peers, member in ((of_b, t.A), (of_a, t.B)):
