@@ -8,7 +8,10 @@ from typing import Any
 
 from triode.raft import (
     ConfChange,
+    ConfChangeSingle,
+    ConfChangeTransition,
     ConfChangeType,
+    ConfChangeV2,
     Config,
     ConfState,
     Entry,
@@ -191,6 +194,12 @@ class Network:
 def kinds(messages: Iterable[Message]) -> list[tuple[MessageType, int]]:
     """(type, receiver) of messages."""
     return [(m.type, m.to) for m in messages]
+
+
+def explicit(*steps: tuple[ConfChangeType, int]) -> ConfChangeV2:
+    """A change through a joint configuration that stays until it is left."""
+    changes = tuple(ConfChangeSingle(*step) for step in steps)
+    return ConfChangeV2(ConfChangeTransition.JOINT_EXPLICIT, changes)
 
 
 def led(*voters: int, **config: Any) -> Network:
