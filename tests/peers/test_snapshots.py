@@ -80,6 +80,7 @@ async def test_so_many_at_once_in_all(t: Any, monkeypatch: pytest.MonkeyPatch) -
     of_c = t.make(c)
     async with t.pair() as (a, of_a, _, _), t.run(of_c):
         of_a.add(t.C, c.peer_urls)
+        await t.until(lambda: of_a.link(t.C).client.nursery)
         a.outgoing = t.Outgoing(PIECES)
         of_a.send([snap(t.B), snap(t.C)])
         await t.until(lambda: len(a.snapshots) == 2)
