@@ -7,6 +7,7 @@ deadline; everything that was started is ended, by its id, with `Cluster.close`.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
@@ -331,6 +332,22 @@ class Daemon:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def page(self, path: str) -> tuple[int, str]:
+        """GET a page: (status, body)."""
+        connection = http.client.HTTPConnection(self.address, timeout=20)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def received_a_snapshot(self) -> bool:
+        """Whether this process got its state from another member, as its metrics say."""
+        name = "etcd_network_snapshot_receive_success{"
+        lines = self.page("/metrics")[1].splitlines()
+        return any(line.startswith(name) and not line.endswith(" 0") for line in lines)
 
     def ctl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """The real etcdctl against this member."""

@@ -6,7 +6,6 @@ suite against the real etcd, which proves the suite, and `CLUSTER_MEMBERS=etcd,t
 
 from __future__ import annotations
 
-import http.client
 import importlib.util
 import itertools
 import os
@@ -170,19 +169,3 @@ def follower(shared: Any) -> Any:
 def leader(shared: Any) -> Any:
     """The shared member that leads."""
     return shared.leader()
-
-
-@pytest.fixture(scope="session")
-def page() -> Callable[..., tuple[int, str]]:
-    """`page(daemon, path)`: GET a page of a member: (status, body)."""
-
-    def get(daemon: Any, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(daemon.address, timeout=20)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    return get

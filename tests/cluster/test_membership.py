@@ -143,6 +143,10 @@ def test_a_learner_is_promoted(
     refused = learner.ctl("get", "a")
     assert "etcdserver: rpc not supported for learner" in refused.stderr
     assert learner.client.status().isLearner
+    if learner.program.pages_of_36:
+        status, body = learner.page("/readyz")
+        assert (status, "[-]non_learner failed" in body) == (503, True)
+        assert learner.page("/livez") == (200, "ok\n")
     refused = learner.ctl("member", "promote", f"{learner.member_id:x}")
     assert refused.returncode != 0, "a learner serves no call that changes anything"
     learner_id = f"{learner.member_id:x}"

@@ -27,7 +27,7 @@ def alone(make_cluster: Callable[..., Any], until: Any) -> Any:
 
 
 @pytest.mark.long
-def test_without_a_quorum(alone: Any, page: Any, until: Any) -> None:
+def test_without_a_quorum(alone: Any, until: Any) -> None:
     """Local reads are served; others and writes wait and fail; the pages say so; then all is well again."""
     (last,) = alone.running
     assert last.client.get(b"a", serializable=True) == b"x"
@@ -39,20 +39,20 @@ def test_without_a_quorum(alone: Any, page: Any, until: Any) -> None:
         grpc.StatusCode.UNAVAILABLE,
     )
     assert write.exception() is not None
-    status, body = page(last, "/health")
+    status, body = last.page("/health")
     assert (status, json.loads(body)) == (503, {"health": "false", "reason": "RAFT NO LEADER"})
     if last.program.pages_of_36:
-        status, body = page(last, "/readyz")
+        status, body = last.page("/readyz")
         assert status == 503
         assert "[-]linearizable_read failed" in body
         assert "[+]serializable_read ok" in body
-        assert page(last, "/livez") == (200, "ok\n")
-    assert "\netcd_server_has_leader 0\n" in page(last, "/metrics")[1]
+        assert last.page("/livez") == (200, "ok\n")
+    assert "\netcd_server_has_leader 0\n" in last.page("/metrics")[1]
     for daemon in alone.members:
         if daemon is not last:
             daemon.spawn()
     until(lambda: last.client.get(b"a", seconds=1.0) == b"x", "it is well again")
-    until(lambda: page(last, "/health")[0] == 200, "it says so")
+    until(lambda: last.page("/health")[0] == 200, "it says so")
     alone.same_hashes()
 
 

@@ -62,7 +62,7 @@ def test_pages_of_peers(shared: Any, ask: Any) -> None:
     assert status == 200
     assert {one["name"] for one in json.loads(body)} == {one.name for one in shared.members}
     status, body = ask("GET", "/version")
-    assert (status, json.loads(body)["etcdcluster"][:2]) == (200, "3.")
+    assert (status, json.loads(body)["etcdserver"][:2]) == (200, "3.")
     status, body = ask("GET", "/raft/probing")
     assert (status, json.loads(body)["OK"]) == (200, True)
 

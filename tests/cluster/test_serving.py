@@ -102,20 +102,24 @@ def test_the_list_of_members_is_the_same_everywhere(shared: Any, daemons: Any) -
     }
 
 
-def test_pages_on_leader_and_followers(member: Any, page: Any) -> None:
+def test_pages_on_leader_and_followers(member: Any, until: Any) -> None:
     """A member that follows is as healthy as the one that leads."""
-    status, body = page(member, "/health")
+    status, body = member.page("/health")
     assert (status, json.loads(body)["health"]) == (200, "true")
     pages = ["/livez", "/readyz"] if member.program.pages_of_36 else []
     for path in pages:
-        assert page(member, path) == (200, "ok\n")
-    assert json.loads(page(member, "/version")[1])["etcdcluster"].startswith("3.")
-    metrics = page(member, "/metrics")[1]
+        assert member.page(path) == (200, "ok\n")
+
+    def decided() -> bool:
+        return bool(json.loads(member.page("/version")[1])["etcdcluster"].startswith("3."))
+
+    until(decided, "the cluster's version is decided when it has begun", 3)
+    metrics = member.page("/metrics")[1]
     assert "\netcd_server_has_leader 1\n" in metrics
 
 
-def test_one_member_says_that_it_leads(shared: Any, page: Any) -> None:
-    said = [page(one, "/metrics")[1] for one in shared.members]
+def test_one_member_says_that_it_leads(shared: Any) -> None:
+    said = [one.page("/metrics")[1] for one in shared.members]
     assert sum("\netcd_server_is_leader 1\n" in text for text in said) == 1
 
 
