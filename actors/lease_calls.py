@@ -20,7 +20,7 @@ from ..rpc.pb.rpc_pb2 import (
 )
 from . import proposals
 from .context import NodeContext
-from .leader_calls import applied, ask_leader
+from .leader_calls import applied, ask_leader, up_to_date
 from .peers.contract import PeerReply
 from .reaper import checkpoint_request
 
@@ -78,12 +78,13 @@ class LeaseCalls:
         If a checkpoint is in force, it is cleared by way of the log before the answer is given: the next
         leader would otherwise start from it and end the lease too early.
 
-        Raises NotPrimaryLessor, TimeoutWaitAppliedIndex, or what a proposal may fail with.
+        Raises NotPrimaryLessor, or what a read and a proposal may fail with.
         """
         if not await self._node.leadership.ensure():
             raise NotPrimaryLessor
         if not self._lessor.exists(lease):
-            await applied(self._node)
+            # An isolated leader may not have heard of the grant: only a quorum can say that there is none.
+            await up_to_date(self._node)
         if self._lessor.needs_clearing(lease):
             request = checkpoint_request([(lease, 0)])
             await self._node.proposer.ask(proposals.LEASE_CHECKPOINT, request)
