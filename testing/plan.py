@@ -73,7 +73,7 @@ def plan_of(seed: int, *, members: int | None = None) -> Plan:
         members=size,
         seconds=random.uniform(5.0, 10.0),
         faults=tuple(sorted(kinds)),
-        fault_every=random.choice(((0.1, 0.6), (0.3, 1.5), (1.0, 3.0))),
+        fault_every=random.choice(((0.2, 1.0), (0.4, 2.0), (1.0, 3.0))),
         clock_rates=tuple(random.uniform(0.85, 1.15) if skewed else 1.0 for _ in range(size)),
         disk_delay_max=random.choice((0.0, 0.001, 0.01, 0.08)),
         conditions=Conditions(
@@ -84,9 +84,12 @@ def plan_of(seed: int, *, members: int | None = None) -> Plan:
 
 
 def _settings(random: Random) -> dict[str, Any]:
+    election = random.choice((0.3, 0.3, 0.5, 1.0))
     return {
-        "snapshot_count": random.choice((5, 20, 20, 100)),
-        "snapshot_catchup_entries": random.choice((1, 5, 20)),
+        "election_timeout": election,
+        "heartbeat_interval": election / 10,
+        "snapshot_count": random.choice((5, 5, 20, 100)),
+        "snapshot_catchup_entries": random.choice((1, 1, 5, 20)),
         "max_wals": random.choice((1, 2, 5)),
         "backend_batch_interval": random.choice((0.05, 0.2, 0.5)),
         "backend_batch_limit": random.choice((3, 50, 10_000)),
