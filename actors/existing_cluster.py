@@ -148,7 +148,7 @@ async def _first(
             return
         answer = read(reply)
         if answer is None:
-            log.warning("a peer URL answered something else", url=url + target, status=reply.status)
+            log.info("a peer URL answered something else", url=url + target, status=reply.status)
             return
         found.append(answer)
         nursery.cancel_scope.cancel()
