@@ -7,6 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
+from triode.actors.peers.contract import PeerReply
+from triode.errors import StorageError
 from triode.raft.codec import encode_message
 from triode.raft.types import Message, MessageType
 
@@ -158,6 +160,22 @@ async def test_other_requests_go_to_the_owner(t: Any) -> None:
         await wire.send(t.request("POST", "/leases?x=1", b"body"))
         assert (await wire.reply())[::2] == (404, b"404 page not found\n")
         assert owner.asked == [("GET", "/members", b""), ("POST", "/leases?x=1", b"body")]
+
+
+async def test_the_owner_may_answer_any_status_or_fail(t: Any) -> None:
+    """499 has no name in HTTP; a fault of this machine is an answer, too."""
+    async with t.served() as (owner, _, wire):
+
+        async def odd(verb: str, target: str, body: bytes) -> Any:
+            if target == "/fail":
+                raise StorageError("no space")
+            return PeerReply(499, {}, b"odd")
+
+        owner.answer = odd
+        await wire.send(t.request("GET", "/odd"))
+        assert (await wire.reply())[::2] == (499, b"odd")
+        await wire.send(t.request("GET", "/fail"))
+        assert (await wire.reply())[::2] == (500, b"no space\n")
 
 
 async def test_a_probe_is_told_the_time(t: Any) -> None:
