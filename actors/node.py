@@ -250,7 +250,7 @@ class Node:
         self.applier = Applier(
             self.executor,
             world,
-            self.peer.pending,
+            self.peer.proposing.pending,
             applied_index=self.opened.log.applied_index,
             batch_limit=config.backend_batch_limit,
             warning_seconds=config.warning_apply_duration,

@@ -102,8 +102,8 @@ class Observer:
         metrics, peer, applier = self.metrics, self._node.peer, self._node.applier
         metrics.proposals_committed = lambda: peer.commit_index
         metrics.proposals_applied = lambda: applier.applied_index
-        metrics.proposals_pending = lambda: len(peer.pending)
-        metrics.proposals_failed = lambda: peer.proposals_failed
+        metrics.proposals_pending = lambda: len(peer.proposing.pending)
+        metrics.proposals_failed = lambda: peer.proposing.failed
         metrics.slow_applies = lambda: applier.slow_total
         metrics.read_indexes_failed = lambda: peer.reads_failed
         metrics.slow_read_indexes = lambda: peer.reads_late

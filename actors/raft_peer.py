@@ -28,9 +28,6 @@ import trio
 from ..errors import (
     DiskFull,
     EtcdError,
-    NoLeader,
-    NoSpace,
-    NotLeader,
     RequestTimeout,
     Stopped,
     TooManyRequests,
@@ -40,7 +37,7 @@ from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
-from ..raft.types import ConfChange, ConfState, Entry, EntryType, HardState, MessageType
+from ..raft.types import ConfChange, ConfState, Entry, HardState, MessageType
 from ..raft.types import Message as RaftMessage
 from ..raft.wal import WalSnapshot
 from .actor import PromptActor, Restart
@@ -48,8 +45,8 @@ from .applier import Apply, Install, ServeReads
 from .call import Call
 from .errors import MailboxClosed, MailboxFull
 from .log import Log
-from .pending import Pending
 from .proposals import RequestIds
+from .proposing import Proposing
 from .raft_mail import (
     AdvanceTicks,
     Campaign,
@@ -73,9 +70,6 @@ log = Log("triode.raft")
 OFFERS_WAITING_MAX = 16_384
 PEER_MESSAGES_WAITING_MAX = 4_096
 OWN_MESSAGES_MAX = 4_096  # of the node's actors, and ticks
-PROPOSALS_PENDING_MAX = 20_000
-COMMITTED_UNAPPLIED_ENTRIES_MAX = 5_000
-CHANGES_WAITING_MAX = 1_000  # membership changes behind one that is not applied yet
 
 OwnMessage = (
     AdvanceTicks
@@ -113,7 +107,6 @@ class RaftPeer(PromptActor[Message]):
         self._node = node
         self._storage = storage
         self._world = world
-        self._applied_index = applied_index
         self._request_ids = request_ids
         self._request_seconds_max = request_seconds_max
         self._saving: Ready | None = None
@@ -123,13 +116,16 @@ class RaftPeer(PromptActor[Message]):
         self._campaigning = False
         self._in_turn = False
         self._apply_after: Sequence[Entry] = ()
-        self._deferred: list[ProposeChange | RaftMessage] = []
-        self._refuses_writes = False
         self._log_full = False
         self._offers = self.mailbox
         self._rounds = ReadRounds()
         self._leader_changed = trio.Event()
-        self.pending = Pending()
+        self.proposing = Proposing(
+            node,
+            world.clock,
+            unapplied=lambda: self.commit_index - applied_index(),
+            request_seconds_max=request_seconds_max,
+        )
         self.save: Callable[[Save], None]
         self.apply: Callable[[Apply | ServeReads | Install], None]
         self.send: Callable[[Sequence[RaftMessage]], None] = lambda _messages: None
@@ -141,7 +137,6 @@ class RaftPeer(PromptActor[Message]):
         self.commit_index = state.commit
         self.last_index = storage.last_index()
         self.leader_changes = 0
-        self.proposals_failed = 0
         self.reads_failed = 0
         self.reads_late = 0
 
@@ -215,7 +210,7 @@ class RaftPeer(PromptActor[Message]):
             else:
                 self._on_message(message)  # type: ignore[arg-type]
         if proposals:
-            self._propose(proposals)
+            self.proposing.requests(proposals)
         if reads:
             self._read(reads)
         self._make_ready()
@@ -230,9 +225,9 @@ class RaftPeer(PromptActor[Message]):
             case Tick():
                 self._tick()
             case ProposeChange():
-                self._propose_change(message)
+                self.proposing.change(message)
             case ProposeAsLeader():
-                self._propose_as_leader(message)
+                self.proposing.as_leader(message)
             case Installed():
                 self._complete()
             case CompactLog():
@@ -254,8 +249,7 @@ class RaftPeer(PromptActor[Message]):
                 pass
 
     def _step(self, message: RaftMessage) -> None:
-        if message.type is MessageType.PROP and self._change_pending() and _changes(message):
-            self._defer(message)
+        if self.proposing.defers(message):
             return
         try:
             self._node.step(message)
@@ -268,14 +262,12 @@ class RaftPeer(PromptActor[Message]):
 
     def _tick(self) -> None:
         self._node.tick()
+        self.proposing.sweep(self._step)
         now = self._world.clock.now()
-        self.pending.sweep(now)
         late = self._rounds.late_total
         self._rounds.sweep(now)
         self.reads_late += self._rounds.late_total - late
-        self._take_up()
-        if self._deferred:
-            self._take_up_changes(now)
+        self._ask_reads(now)
         self.save_commit()
 
     def _campaign(self) -> None:
@@ -287,108 +279,7 @@ class RaftPeer(PromptActor[Message]):
             self._campaigning = False
             self._make_ready()
 
-    # --- proposals and reads --------------------------------------------------------------------
-
-    def _propose(self, calls: list[Call]) -> None:
-        refusal = self._refusal()
-        if refusal is not None:
-            self.proposals_failed += len(calls)
-            for call in calls:
-                call.refuse(refusal())
-            return
-        deadline = self._world.clock.now() + self._request_seconds_max
-        for call in calls:
-            call.deadline = deadline
-        self._append(calls)
-
-    def _append(self, calls: list[Call]) -> None:
-        """Put them into the log here, or pass them on to the leader; without one they are held."""
-        pending = self.pending
-        try:
-            first, last = self._node.propose_batch([call.data for call in calls])
-        except ProposalDropped:
-            pending.held += calls
-            return
-        term, by_index = self._node.raft.term, pending.by_index
-        if not last:
-            for call in calls:
-                call.term = term
-                pending.by_id[call.request_id] = call
-            return
-        assert last - first + 1 == len(calls), "a batch is appended whole"
-        for index, call in enumerate(calls, first):
-            call.term = term
-            by_index[index] = call
-
-    def _propose_as_leader(self, message: ProposeAsLeader) -> None:
-        call, raft = message.call, self._node.raft
-        refusal = self._refusal()
-        if refusal is None and (raft.state is not StateType.LEADER or raft.term != message.term):
-            refusal = NotLeader
-        if refusal is None:
-            try:
-                _, index = self._node.propose_batch([call.data])
-            except ProposalDropped:  # it hands its leadership over
-                refusal = NotLeader
-        if refusal is not None:
-            self.proposals_failed += 1
-            call.refuse(refusal())
-            return
-        call.deadline = self._world.clock.now() + self._request_seconds_max
-        call.term = raft.term
-        self.pending.by_index[index] = call
-
-    def _change_pending(self) -> bool:
-        """Whether raft would drop a membership change, as this leader has not applied the one before it."""
-        raft = self._node.raft
-        return raft.state is StateType.LEADER and raft.pending_conf_index > raft.log.applied
-
-    def _defer(self, message: ProposeChange | RaftMessage) -> None:
-        """Look at a membership change again at the next tick."""
-        if len(self._deferred) < CHANGES_WAITING_MAX:
-            self._deferred.append(message)
-        elif isinstance(message, ProposeChange):
-            message.call.refuse(TooManyRequests())
-
-    def _take_up_changes(self, now: float) -> None:
-        deferred, self._deferred = self._deferred, []
-        for message in deferred:
-            if not isinstance(message, ProposeChange):
-                self._step(message)
-            elif message.call.deadline <= now:
-                message.call.refuse(RequestTimeout())
-            else:
-                self._propose_change(message)
-
-    def _propose_change(self, message: ProposeChange) -> None:
-        change, call = message.change, message.call
-        if not call.deadline:
-            call.deadline = self._world.clock.now() + self._request_seconds_max
-        if self._change_pending():
-            self._defer(message)
-            return
-        refusal = self._refusal()
-        if refusal is None:
-            try:
-                self._node.propose_conf_change(change)
-            except ProposalDropped:
-                refusal = NoLeader
-        if refusal is not None:
-            self.proposals_failed += 1
-            call.refuse(refusal())
-            return
-        call.term = self._node.raft.term
-        self.pending.by_id[change.id] = call
-
-    def _refusal(self) -> type[EtcdError] | None:
-        """Why a proposal cannot be taken now, or None."""
-        if self._refuses_writes:
-            return NoSpace
-        if len(self.pending) > PROPOSALS_PENDING_MAX:
-            return TooManyRequests
-        if self.commit_index - self._applied_index() > COMMITTED_UNAPPLIED_ENTRIES_MAX:
-            return TooManyRequests
-        return None
+    # --- reads ----------------------------------------------------------------------------------
 
     def _read(self, reads: list[ReadIndex]) -> None:
         """All reads of a turn share one ReadIndex; a round trip serves them all."""
@@ -403,18 +294,16 @@ class RaftPeer(PromptActor[Message]):
         self._ask_reads(now)
 
     def _ask_reads(self, now: float) -> None:
-        if self._node.raft.lead:
-            for context in self._rounds.due(now):
-                self._node.read_index(context)
-
-    def _take_up(self) -> None:
-        """Propose and ask what had to wait for a leader, or got no answer."""
-        if not self._node.raft.lead:
+        """Ask the leader for what it was not asked yet, or has not answered."""
+        if not len(self._rounds) or not self._node.raft.lead:
             return
-        if len(self._rounds):
-            self._ask_reads(self._world.clock.now())
-        if self.pending.held:
-            self._append(self.pending.take_held())
+        for context in self._rounds.due(now):
+            if (
+                self._log_full and self.sole_voter
+            ):  # raft waits for the log, and nobody else can lead
+                self.apply(ServeReads(self.commit_index, self._rounds.confirmed(context)))
+            else:
+                self._node.read_index(context)
 
     # --- what raft wants done -------------------------------------------------------------------
 
@@ -478,7 +367,8 @@ class RaftPeer(PromptActor[Message]):
             self._leader_changed = trio.Event()
             self.on_leader_change(self.leader, self.term)
             self._rounds.ask_all_again()
-            self._take_up()
+            self._ask_reads(self._world.clock.now())
+            self.proposing.take_up()
 
     def _saved(self) -> None:
         """What was written is durable: it may be spoken of, and applied."""
@@ -520,9 +410,9 @@ class RaftPeer(PromptActor[Message]):
 
     def refuse_writes(self, error: DiskFull) -> None:
         """The disk is full: from now on proposals are refused, and reads go on."""
-        if self._refuses_writes:
+        if self.proposing.refuses_writes:
             return
-        self._refuses_writes = True
+        self.proposing.refuses_writes = True
         log.error(
             "the disk is full: writes are refused, reads go on; free space and restart",
             error=str(error),
@@ -537,21 +427,13 @@ class RaftPeer(PromptActor[Message]):
             self.on_log_full(error)
 
     def _fail_pending(self, error: type[EtcdError]) -> None:
-        self.pending.fail(error)
+        self.proposing.fail(error)
         self._rounds.fail(error)
-        deferred, self._deferred = self._deferred, []
-        for message in deferred:
-            if isinstance(message, ProposeChange):
-                message.call.refuse(error())
 
     async def stopping(self) -> None:
         self._fail_pending(Stopped)
         with suppress(MailboxClosed):  # the log's writer has failed
             self.save_commit()
-
-
-def _changes(message: RaftMessage) -> bool:
-    return any(entry.type is not EntryType.NORMAL for entry in message.entries)
 
 
 def latest_answers(messages: Sequence[RaftMessage]) -> Sequence[RaftMessage]:

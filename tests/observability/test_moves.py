@@ -194,7 +194,7 @@ async def slow_apply(node: Node) -> None:
 async def reads_without_leader(node: Node) -> None:
     node.peer.reads_failed += 1
     node.peer.reads_late += 2
-    node.peer.proposals_failed += 3
+    node.peer.proposing.failed += 3
 
 
 # --- what moves -----------------------------------------------------------------------------------
