@@ -22,6 +22,10 @@ from typing import Any
 import attrs
 
 from triode.rpc.pb.rpc_pb2 import WatchCreateRequest, WatchRequest
+from triode.testing import checkers
+from triode.testing.checkers import requests as r
+from triode.testing.checkers.model import Change
+from triode.testing.workload import messages
 
 EVERYTHING = b"\0"  # as key and as range_end
 
@@ -47,6 +51,9 @@ class Operation:
     changed: bool = False
     found: bytes | None = None
     error: str = ""
+    request: r.Request | None = None
+    answer: r.Response | None = None
+    """What was sent last and what it was answered with, as the checkers want it."""
 
     @property
     def changes(self) -> Changes:
@@ -58,22 +65,32 @@ class Violation(AssertionError):
     """The history has no explanation."""
 
 
-def events_of(client: Any, end: int, start: int = 1) -> dict[int, Changes]:
-    """All changes up to revision `end`, as a watch through `client` tells them."""
-    found: dict[int, Changes] = {}
+def watch_all(client: Any, end: int) -> list[Any]:
+    """All responses of a watch of everything, from the beginning up to revision `end`."""
+    found: list[Any] = []
+    last = 1
     requests: queue.Queue[Any] = queue.Queue()
-    create = WatchCreateRequest(key=EVERYTHING, range_end=EVERYTHING, start_revision=start)
+    create = WatchCreateRequest(key=EVERYTHING, range_end=EVERYTHING, start_revision=1)
     requests.put(WatchRequest(create_request=create))
     stream = client.stream("Watch/Watch", iter(requests.get, None))
     for response in stream:
         assert not response.canceled, response
-        for event in response.events:
-            value = None if event.type else event.kv.value
-            found.setdefault(event.kv.mod_revision, {})[event.kv.key] = value
-        if max(found, default=1) >= end:
+        found.append(response)
+        last = max([last, *(event.kv.mod_revision for event in response.events)])
+        if last >= end:
             break
     requests.put(None)
     stream.cancel()
+    return found
+
+
+def events_of(responses: Iterable[Any]) -> dict[int, Changes]:
+    """What each revision changed, as a watch of everything tells."""
+    found: dict[int, Changes] = {}
+    for response in responses:
+        for event in response.events:
+            value = None if event.type else event.kv.value
+            found.setdefault(event.kv.mod_revision, {})[event.kv.key] = value
     return found
 
 
@@ -141,3 +158,75 @@ def _check_order(operations: list[Operation]) -> None:
         changed = one.changed or one.returned is None
         if one.revision < floor or (changed and one.revision == floor):
             raise Violation(f"revision {floor} had been told before this was asked: {one}")
+
+
+# --- for the checkers ---------------------------------------------------------------------------
+
+
+def judge(
+    operations: Iterable[Operation], watches: Mapping[str, Iterable[Any]], revision: int
+) -> checkers.Judgement:
+    """Let all checkers judge: of what was asked, and what a watch through each member told at the end.
+
+    Changes of keys that no client of the load uses are those of the test itself; they are given to a client whose
+    requests have no known end.
+    """
+    every = list(operations)
+    end = max([one.called for one in every] + [one.returned or 0 for one in every])
+    seen = [
+        checkers.Watch(
+            client=-1 - number,
+            request=checkers.WatchRequest(EVERYTHING, EVERYTHING, start_revision=1),
+            call=end + 1,
+            responses=[
+                messages.watch_response(message, end + 2 + place)
+                for place, message in enumerate(responses)
+            ],
+            settled=revision,
+        )
+        for number, responses in enumerate(watches.values())
+    ]
+    log = _log(seen[0], revision)
+    keys = {one.key for one in every}
+    foreign = [
+        _unknown(-1000 - number, changes)
+        for number, changes in log.changes.items()
+        if not keys & {change.key for change in changes}
+    ]
+    records = [_record(one) for one in every if one.request is not None]
+    history = checkers.History([*foreign, *records], seen)
+    return checkers.judge(history, log=log)
+
+
+def _log(watch: checkers.Watch, revision: int) -> checkers.Log:
+    changes: dict[int, tuple[Change, ...]] = {}
+    for event in watch.events:
+        change = Change(event.kv.key, None if event.deleted else event.kv)
+        changes[event.kv.mod_revision] = (*changes.get(event.kv.mod_revision, ()), change)
+    return checkers.Log(1, revision, changes)
+
+
+def _unknown(client: int, changes: tuple[Change, ...]) -> checkers.Operation:
+    """Somebody's request that made these changes, asked at the beginning."""
+    ops: list[r.Op] = [
+        r.Delete(change.key)
+        if change.kv is None
+        else r.Put(change.key, change.kv.value, change.kv.lease)
+        for change in changes
+    ]
+    request = ops[0] if len(ops) == 1 else r.Txn((), tuple(ops))
+    return checkers.Operation(client, request, call=0)
+
+
+def _record(one: Operation) -> checkers.Operation:
+    assert one.request is not None
+    known = one.returned is not None
+    return checkers.Operation(
+        one.client,
+        one.request,
+        one.called,
+        one.returned,
+        one.answer,
+        one.revision if known else 0,
+        error=one.error,
+    )

@@ -10,14 +10,9 @@ from typing import Any, Protocol
 
 import grpc
 
-from triode.rpc.pb.rpc_pb2 import (
-    Compare,
-    DeleteRangeRequest,
-    PutRequest,
-    RangeRequest,
-    RequestOp,
-    TxnRequest,
-)
+from triode.rpc.pb.rpc_pb2 import RangeRequest
+from triode.testing.checkers import requests as r
+from triode.testing.workload import messages
 
 KEYS = [b"load/%d" % number for number in range(5)]
 BREATH_SECONDS = 0.002  # between two requests of a client: the machine belongs to the servers
@@ -65,6 +60,7 @@ class Load:
         self._stopped = threading.Event()
         self._values = iter(range(1 << 60))
         self._lock = threading.Lock()
+        self._last_stamp = 0
         self._answered = threading.Condition()
         self._answers = 0
         self._threads = [
@@ -116,7 +112,7 @@ class Load:
         key = chance.choice(KEYS)
         for tries in range(1, self._tries_max + 1):
             one = self._begin(number, clients[place].target, kind, key)
-            if self._send(clients[place], one, chance):
+            if self._send(clients[place], one):
                 self.tries.append(tries)
                 return place
             place = (place + 1) % len(clients)
@@ -130,11 +126,11 @@ class Load:
             value = b"v%d" % next(self._values)
             if kind in ("get", "serializable"):
                 value = None  # type: ignore[assignment]
-            one = self._operation(number, endpoint, kind, key, value, time.monotonic_ns())
+            one = self._operation(number, endpoint, kind, key, value, self._stamp())
             self.operations.append(one)
         return one
 
-    def _send(self, client: Caller, one: Any, chance: random.Random) -> bool:
+    def _send(self, client: Caller, one: Any) -> bool:
         try:
             if one.kind == "swap":
                 self._swap(client, one)
@@ -143,7 +139,8 @@ class Load:
         except grpc.RpcError as error:
             one.error = f"{error.code().name}: {error.details()}"
             return False
-        one.returned = time.monotonic_ns()
+        with self._lock:
+            one.returned = self._stamp()
         with self._answered:
             self._answers += one.changed
             self._answered.notify_all()
@@ -151,37 +148,34 @@ class Load:
 
     def _plain(self, client: Caller, one: Any) -> None:
         if one.kind == "put":
-            answer = self._call(client, "KV/Put", PutRequest(key=one.key, value=one.value))
+            self._call(client, one, r.Put(one.key, one.value))
             one.changed = True
         elif one.kind == "delete":
-            answer = self._call(client, "KV/DeleteRange", DeleteRangeRequest(key=one.key))
-            one.changed = answer.deleted > 0
+            one.changed = self._call(client, one, r.Delete(one.key)).deleted > 0
         else:
-            request = RangeRequest(key=one.key, serializable=one.kind == "serializable")
-            answer = self._call(client, "KV/Range", request)
+            request = r.Range(one.key, serializable=one.kind == "serializable")
+            answer = self._call(client, one, request)
             one.found = answer.kvs[0].value if answer.kvs else None
-        one.revision = answer.header.revision
 
     def _swap(self, client: Caller, one: Any) -> None:
         """A put if nobody has written since it was read; else, a read."""
-        seen = self._call(client, "KV/Range", RangeRequest(key=one.key)).kvs
-        request = TxnRequest(
-            compare=[
-                Compare(
-                    key=one.key,
-                    target=Compare.MOD,
-                    result=Compare.EQUAL,
-                    mod_revision=seen[0].mod_revision if seen else 0,
-                )
-            ],
-            success=[RequestOp(request_put=PutRequest(key=one.key, value=one.value))],
-            failure=[RequestOp(request_range=RangeRequest(key=one.key))],
-        )
-        answer = self._call(client, "KV/Txn", request)
-        one.revision, one.changed = answer.header.revision, answer.succeeded
+        seen = client.call("KV/Range", RangeRequest(key=one.key), self._call_seconds).kvs
+        compare = r.Compare(one.key, r.MOD, r.EQUAL, seen[0].mod_revision if seen else 0)
+        request = r.Txn((compare,), (r.Put(one.key, one.value),), (r.Range(one.key),))
+        answer = self._call(client, one, request)
+        one.changed = answer.succeeded
         if not answer.succeeded:
             kvs = answer.responses[0].response_range.kvs
             one.found = kvs[0].value if kvs else None
 
-    def _call(self, client: Caller, method: str, request: Any) -> Any:
-        return client.call(method, request, self._call_seconds)
+    def _call(self, client: Caller, one: Any, request: r.Request) -> Any:
+        one.request = request
+        method, message = messages.METHODS[type(request)], messages.message_of(request)
+        answer = client.call(method, message, self._call_seconds)
+        one.revision, one.answer = answer.header.revision, messages.answer_of(request, answer)
+        return answer
+
+    def _stamp(self) -> int:
+        """The time, never the same twice. With the lock."""
+        self._last_stamp = max(self._last_stamp + 1, time.monotonic_ns())
+        return self._last_stamp

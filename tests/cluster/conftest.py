@@ -152,8 +152,12 @@ def verify(history: ModuleType) -> Callable[..., None]:
         operations = load.stop()
         assert sum(one.changed for one in operations) > 0, "nothing was written"
         revision = cluster.settled()
-        for daemon in cluster.running:
-            history.check(operations, history.events_of(daemon.client, revision))
+        watches = {one.name: history.watch_all(one.client, revision) for one in cluster.running}
+        for responses in watches.values():
+            history.check(operations, history.events_of(responses))
+        judgement = history.judge(operations, watches, revision)
+        assert not judgement.violations, str(judgement)
+        assert judgement.decided
         cluster.same_hashes(revision)
 
     return check
