@@ -7,7 +7,6 @@ looks only when it has applied what is committed: a lease that has just been gra
 from __future__ import annotations
 
 import attrs
-import trio
 from google.protobuf.message import DecodeError
 
 from ..errors import NotPrimaryLessor
@@ -97,7 +96,7 @@ class LeaseCalls:
         node = self._node
         if not self._lessor.primary or not node.leadership.certain:
             return None
-        if node.applied_index() < node.raft.commit_index:
+        if node.applied_index() < node.raft.commit_index or not self._lessor.exists(lease):
             return None
         return self._look(lease, keys=keys)
 
@@ -118,11 +117,15 @@ class LeaseCalls:
         return await ask_leader(self._node, here, "POST", INTERNAL, body, read)
 
     async def time_to_live_here(self, lease: int, *, keys: bool) -> TimeToLive:
-        """What this member knows, as the leader; raises NotPrimaryLessor, TimeoutWaitAppliedIndex."""
+        """What this member knows, as the leader; raises NotPrimaryLessor, TimeoutWaitAppliedIndex, or what a read may.
+
+        As with `renew_here`, only a quorum can say that there is no such lease.
+        """
         if not await self._node.leadership.ensure():
             raise NotPrimaryLessor
         await applied(self._node)
-        await trio.lowlevel.checkpoint()
+        if not self._lessor.exists(lease):
+            await up_to_date(self._node)
         return self._look(lease, keys=keys)
 
     def _look(self, lease: int, *, keys: bool) -> TimeToLive:

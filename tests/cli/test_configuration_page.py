@@ -29,27 +29,10 @@ def test_the_example_is_valid() -> None:
     assert config.quota_backend_bytes == 8 << 30
 
 
-NOT_READ_YET = {
-    "listen_peer_urls",
-    "strict_reconfig_check",
-    "initial_election_tick_advance",
-    "max_learners",
-    "raft_read_timeout",
-    "raft_write_timeout",
-    "discovery_srv",
-    "discovery_srv_name",
-    "corrupt_check_time",
-    "compact_hash_check_time",
-    "downgrade_check_time",
-    "feature_gates",
-    "force_new_cluster",
-}
-
-
 def test_every_setting_is_read() -> None:
     """A setting that nobody reads would promise what is not kept."""
     root = DOCS.parent
     folders = ("actors", "cli", "mvcc")
     sources = "".join(path.read_text() for name in folders for path in (root / name).rglob("*.py"))
     read = {name for name in attrs.fields_dict(Config) if re.search(rf"config\.{name}\b", sources)}
-    assert set(attrs.fields_dict(Config)) - read <= NOT_READ_YET | {"logger"}
+    assert set(attrs.fields_dict(Config)) - read == {"logger"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import trio
 from trio.testing import MockClock
 
 import triode.testing
-from triode.errors import EtcdError, NoLeader, RequestTimeout
+from triode.actors import proposals
+from triode.actors.call import Call
+from triode.errors import EtcdError, NoLeader, NotLeader, RequestTimeout
 from triode.rpc.pb import rpc_pb2 as pb
 
 LEASE = 77
@@ -104,3 +107,65 @@ async def test_the_leader_just_now(m: Any, autojump_clock: MockClock, cluster: A
         await m.ask(node, "/etcdserverpb.Lease/LeaseGrant", request, pb.LeaseGrantResponse)
         for asked in cluster.serving:
             assert await m.keep_alive(asked.node, 1000 + number) == [50]
+
+
+async def test_an_isolated_leader_knows_of_no_new_lease(
+    m: Any, autojump_clock: MockClock, cluster: Any
+) -> None:
+    """It does not say that there is none: the others may have granted it."""
+    leader, (one, other) = await roles(cluster)
+    cluster.partition(leader, [one, other])
+    others = {one.node.member_id, other.node.member_id}
+    found: list[int] = []
+
+    async def look() -> None:
+        with suppress(NoLeader, RequestTimeout):
+            found.append(await time_to_live(m, leader.node))
+
+    async with trio.open_nursery() as nursery:
+        while one.node.peer.leader not in others:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        await grant(m, one.node, 50)
+        for _ in range(10):  # the old leader steps down on the way
+            nursery.start_soon(look)
+            await trio.sleep(0.2)
+    assert found == []
+    cluster.heal()
+    await trio.sleep(5)
+    assert await time_to_live(m, leader.node) > 0
+
+
+class Told:
+    """A sink that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.news: list[EtcdError | bytes] = []
+
+    def answer(self, tag: int, message: bytes) -> None:
+        self.news.append(message)
+
+    def refuse(self, tag: int, error: EtcdError) -> None:
+        self.news.append(error)
+
+
+async def test_only_the_leader_of_the_term(m: Any, autojump_clock: MockClock, cluster: Any) -> None:
+    """What a former leader has decided is neither passed on nor kept for the next one."""
+    leader, (one, _) = await roles(cluster)
+    await grant(m, leader.node, 50)
+    revoke = pb.LeaseRevokeRequest(ID=LEASE)
+    term = leader.node.peer.term
+    for node, its_term in ((one.node, term), (leader.node, term - 1), (leader.node, term + 1)):
+        told = Told()
+        node.context.proposer.propose_as_leader(
+            its_term, Call(told, 0), proposals.LEASE_REVOKE, revoke
+        )
+        await trio.sleep(20)
+        assert [type(news) for news in told.news] == [NotLeader]
+        assert await m.keep_alive(one.node, LEASE) == [50]
+    told = Told()
+    leader.node.context.proposer.propose_as_leader(
+        term, Call(told, 0), proposals.LEASE_REVOKE, revoke
+    )
+    await trio.sleep(1)
+    assert [type(news) for news in told.news] == [bytes]
+    assert await time_to_live(m, one.node) == -1
