@@ -143,3 +143,19 @@ async def test_a_link_that_crashes_comes_back(t: Any, caplog: pytest.LogCaptureF
         of_a.send([t.heartbeat(t.B, commit=2)])
         await t.until(lambda: any(m.commit == 2 for m in b.stepped))
         assert any(m.type is MessageType.HEARTBEAT for m in b.stepped)
+
+
+async def test_all_links_that_crash_come_back(t: Any) -> None:
+    """The sockets stay bound; what is added meanwhile is started with the rest."""
+    async with t.pair() as (_, of_a, b, of_b):
+
+        async def crash() -> None:
+            raise RuntimeError("a helper fails")
+
+        of_a.nursery.start_soon(crash)
+        await t.until(lambda: not t.streams(of_b, t.A))
+        of_a.add(t.C, ["http://127.0.0.1:1"])
+        await t.until(lambda: t.streams(of_b, t.A) and t.streams(of_a, t.B))
+        of_a.send([t.heartbeat(t.B), t.heartbeat(t.C)])
+        await t.until(lambda: b.stepped)
+        await t.until(lambda: of_a.traffic.sent_failures[t.C])
