@@ -27,3 +27,9 @@ def runs() -> ModuleType:
     module = _load("tests_checkers_runs", _HERE / "_runs.py")
     module.Api = api  # type: ignore[attr-defined]
     return module
+
+
+@pytest.fixture(scope="session")
+def bugs() -> ModuleType:
+    """Deliberate bugs, see `_bugs.py`."""
+    return _load("tests_checkers_bugs", _HERE / "_bugs.py")
