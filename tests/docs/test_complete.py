@@ -22,6 +22,7 @@ from triode.settings import NOT_YET
 ROOT = Path(__file__).parents[2]
 Pages = dict[str, str]
 OTHERS = {"--prefix", "--rev", "--full", "--memory", "--layouts"}  # of etcdctl and the benchmarks
+OTHERS |= {"--rewrite", "--seed", "--seeds", "--trace"}  # of the programs in tests/raft
 
 
 def missing(names: list[str], page: str) -> list[str]:
@@ -209,11 +210,11 @@ def test_commands_exist(pages: Pages) -> None:
     flags = {"--" + field.name.replace("_", "-") for field in attrs.fields(triode.Config)}
     flags |= {"--config-file", "--version", "--help"}
     checks: dict[str, Callable[[str], bool]] = {
-        r"^make ([a-z]+)": lambda target: f"\n{target}:" in makefile,
+        r"^make ([a-z-]+)": lambda target: f"\n{target}:" in makefile,
         r"python3? -m (benchmarks\.\w+)": lambda module: (
             ROOT / (module.replace(".", "/") + ".py")
         ).exists(),
-        r"python3? ((?:benchmarks|docs|rpc)/\S+\.py)": lambda path: (ROOT / path).exists(),
+        r"python3? ((?:benchmarks|docs|rpc|tests)/\S+\.py)": lambda path: (ROOT / path).exists(),
         r"^(?:\w+=\S+ )?triode .*?(--[a-z-]+)": lambda flag: flag in flags,
     }
     matched = 0

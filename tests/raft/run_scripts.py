@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from raftscripts import main  # type: ignore[import-not-found]
+from raftscripts.run import main  # type: ignore[import-not-found]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

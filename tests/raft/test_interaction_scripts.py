@@ -11,9 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from raftscripts import Directive, main, parse, play, scripts_in  # type: ignore[import-not-found]
 from raftscripts.cluster import COMMANDS  # type: ignore[import-not-found]
-from raftscripts.format import BadScript  # type: ignore[import-not-found]
+from raftscripts.format import (  # type: ignore[import-not-found]
+    BadScript,
+    Directive,
+    parse,
+)
+from raftscripts.run import main, play, scripts_in  # type: ignore[import-not-found]
 
 from triode.raft import InvariantBroken
 

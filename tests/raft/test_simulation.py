@@ -7,18 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from raftsim import Mode, run_seed  # type: ignore[import-not-found]
 from raftsim.bugs import BUGS  # type: ignore[import-not-found]
-from raftsim.checkers import (  # type: ignore[import-not-found]
-    ElectionSafety,
-    LeaderCompleteness,
-    LinearizableReads,
-    LogMatching,
-    StateMachineSafety,
-    Violation,
-)
+from raftsim.checkers.election_safety import ElectionSafety  # type: ignore[import-not-found]
+from raftsim.checkers.leader_completeness import LeaderCompleteness  # type: ignore[import-not-found]
+from raftsim.checkers.linearizable_reads import LinearizableReads  # type: ignore[import-not-found]
+from raftsim.checkers.log_matching import LogMatching  # type: ignore[import-not-found]
+from raftsim.checkers.state_machine_safety import StateMachineSafety  # type: ignore[import-not-found]
+from raftsim.checkers.violation import Violation  # type: ignore[import-not-found]
 from raftsim.disk import Disk  # type: ignore[import-not-found]
+from raftsim.member import Mode  # type: ignore[import-not-found]
 from raftsim.run import find, main  # type: ignore[import-not-found]
+from raftsim.simulation import run_seed  # type: ignore[import-not-found]
 
 from triode.raft import Entry, HardState, MemoryStorage
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from triode.raft import InvariantBroken
 
 from .bugs import BUGS
-from .checkers import Violation
+from .checkers.violation import Violation
 from .simulation import STEPS, run_seed
 
 __all__ = ["find", "main", "replay"]

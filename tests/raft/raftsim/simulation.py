@@ -33,14 +33,12 @@ from triode.raft.codec import decode_message, encode_message
 from triode.raft.describe import describe_message
 from triode.raft.sizes import NO_LIMIT
 
-from .checkers import (
-    ElectionSafety,
-    LeaderCompleteness,
-    LinearizableReads,
-    LogMatching,
-    StateMachineSafety,
-    Violation,
-)
+from .checkers.election_safety import ElectionSafety
+from .checkers.leader_completeness import LeaderCompleteness
+from .checkers.linearizable_reads import LinearizableReads
+from .checkers.log_matching import LogMatching
+from .checkers.state_machine_safety import StateMachineSafety
+from .checkers.violation import Violation
 from .member import Member, Mode
 
 __all__ = ["STEPS", "Simulation", "run_seed"]
@@ -318,7 +316,8 @@ class Simulation:
             if not member.up:
                 member.start()
         target = term = 0  # the place of the last proposal, and by whom it was made
-        for _ in range(2000):
+        # With windows of one message of one entry, each takes some rounds.
+        for _ in range(2000 + 4 * self.proposals):
             self._round()
             leader = max((m for m in self._all if m.leads), key=_term, default=None)
             if leader is None or any(m.up and _term(m) > _term(leader) for m in self._all):
