@@ -20,7 +20,7 @@ from .urls import UrlPicker
 __all__ = ["HttpExchange", "PeerClient", "write_all"]
 
 HEADER_BYTES_MAX = 64 * 1024
-REPLY_BYTES_MAX = 4 * 1024 * 1024
+REPLY_BYTES_MAX = 100 * 1024 * 1024  # a lease may have many keys; as in etcd
 IDLE_CONNECTIONS_MAX = 4
 IDLE_SECONDS_MAX = 2.0  # etcd closes a connection on which nothing comes for five
 
