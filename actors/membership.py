@@ -50,7 +50,6 @@ class Membership:
         self.on_added: Callable[[Member], None] = _nothing
         self.on_updated: Callable[[Member], None] = _nothing
         self.on_removed: Callable[[Member], None] = _nothing
-        self.on_version: Callable[[str], None] = lambda _version: None
         self._load()
 
     def _load(self) -> None:
@@ -153,7 +152,6 @@ class Membership:
         """The cluster version that the leader decided, such as "3.6.0"."""
         self.version = version
         self._backend.put(CLUSTER, b"clusterVersion", version.encode())
-        self.on_version(version)
 
     def set_downgrade(self, enabled: bool, target: str) -> None:
         """Whether a downgrade is under way, and to which version."""
