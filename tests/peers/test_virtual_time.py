@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
+from random import Random
 from typing import Any
 
 import attrs
@@ -12,6 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from triode.actors.world import World
+from triode.raft.types import MessageType
 
 
 @pytest.fixture
@@ -149,3 +152,39 @@ async def test_who_trickles_is_cut_off(t: Any, network: Any, clock: MockClock, d
             pass
         assert 25 < trio.current_time() - began < 70
         await wire.aclose()
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_nothing_is_delivered_twice(
+    t: Any, network: Any, clock: MockClock, seed: int
+) -> None:
+    """However often connections break, at whichever end; and what comes on one stream comes in order."""
+    chance = Random(seed)
+    async with pair(t, network) as (_, of_a, b, of_b):
+        await t.until(lambda: t.streams(of_a, t.B))
+        for number in range(1, 2000):
+            beat = t.heartbeat(t.B, commit=number)
+            of_a.send(
+                [
+                    t.append(t.B, number, 1),
+                    attrs.evolve(beat, context=bytes(chance.randrange(9999))),
+                ]
+            )
+            if chance.random() < 0.02:
+                link = of_a.link(t.B)
+                ends = [link.messages, link.appends, *of_b.link(t.A)._readers]
+                transport = chance.choice(ends)._transport
+                if transport is not None:
+                    transport.close()
+            if chance.random() < 0.3:
+                await trio.sleep(chance.random() * 0.2)
+        await trio.sleep(20)
+        of_a.send([t.heartbeat(t.B, commit=5000)])
+        await t.until(lambda: b.stepped[-1].commit == 5000)
+        beats = [m.commit for m in b.stepped if m.type is MessageType.HEARTBEAT]
+        appends = [m.index for m in b.stepped if m.type is MessageType.APP]
+        assert len(set(beats)) == len(beats) > 500
+        assert len(set(appends)) == len(appends) > 500
+        assert len(beats) + len(appends) < 2 * 2000  # some were lost, else nothing was tested
+        descents = sum(one > other for one, other in pairwise(beats))
+        assert descents < 64 * 2  # those of the pipeline
