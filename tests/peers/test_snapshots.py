@@ -161,11 +161,12 @@ async def test_a_snapshot_that_is_cut_leaves_nothing(t: Any) -> None:
 
 
 async def test_a_sender_that_stops_in_the_middle_is_given_up(t: Any) -> None:
-    async with t.served() as (owner, peers, wire):
+    async with t.served() as (owner, peers, _):
         peers._home.read_seconds_max = 0.2
-        body = length_frame(encode_message(snap(t.B))) + bytes(100_000)
-        await wire.send(t.request("POST", "/raft/snapshot", body)[:-1])
-        await t.until(lambda: owner.incoming and owner.incoming[0].end == "abandoned")
+        async with t.wire(peers) as wire:
+            body = length_frame(encode_message(snap(t.B))) + bytes(100_000)
+            await wire.send(t.request("POST", "/raft/snapshot", body)[:-1])
+            await t.until(lambda: owner.incoming and owner.incoming[0].end == "abandoned")
 
 
 async def test_chunked_bodies_are_taken_as_etcd_sends_them(t: Any) -> None:
