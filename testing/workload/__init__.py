@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .client import Endpoint, Endpoints, LossyEndpoint, RecordingClient
 from .recorder import Recorder
+from .sockets import SocketEndpoint
 from .traffic import MIXES, Counters, Kubernetes, Leases, Mix, Plain
 from .watcher import Watcher
 from .workload import WATCHES, Workload, hashes_of, log_of
@@ -21,6 +22,7 @@ __all__ = [
     "Plain",
     "Recorder",
     "RecordingClient",
+    "SocketEndpoint",
     "Watcher",
     "Workload",
     "hashes_of",
