@@ -21,7 +21,15 @@ from triode.settings import NOT_YET
 
 ROOT = Path(__file__).parents[2]
 Pages = dict[str, str]
-OTHERS = {"--prefix", "--rev", "--full", "--memory", "--layouts"}  # of etcdctl and the benchmarks
+OTHERS = {
+    "--kills",
+    "--side",
+    "--prefix",
+    "--rev",
+    "--full",
+    "--memory",
+    "--layouts",
+}  # of etcdctl and the benchmarks
 OTHERS |= {"--rewrite", "--seed", "--seeds", "--trace"}  # of the programs in tests/raft
 
 
