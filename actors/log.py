@@ -1,7 +1,8 @@
 """Structured log lines: a message that never varies, and fields that do.
 
 The lines go through the standard `logging`, so an embedding program sees them like any others; the daemon
-prints them as etcd does. Fields travel as the record's attribute `fields`.
+prints them as etcd does. Fields travel as the record's attribute `fields`. Where nobody has set logging up, nothing
+is printed, as befits a library.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 from typing import Any
 
 __all__ = ["Log", "duration"]
+
+logging.getLogger("triode").addHandler(logging.NullHandler())
 
 
 def duration(seconds: float) -> str:

@@ -30,7 +30,8 @@ OTHERS = {
     "--memory",
     "--layouts",
 }  # of etcdctl and the benchmarks
-OTHERS |= {"--rewrite", "--seed", "--seeds", "--trace"}  # of the programs in tests/raft
+OTHERS |= {"--kills", "--side", "--endpoints"}  # of the benchmarks of clusters, and of etcdctl
+OTHERS |= {"--rewrite", "--seed", "--seeds", "--trace", "--processes"}  # of the simulators
 
 
 def missing(names: list[str], page: str) -> list[str]:
