@@ -35,6 +35,7 @@ from ..rpc.pb.rpc_pb2 import (
 from .client import Client
 from .conditions import Conditions
 from .errors import ConnectionLost, SimulationError
+from .loopback import free_port
 from .machine import Machine
 from .network import Network
 from .pause import Freezer
@@ -46,6 +47,7 @@ MachineLike = Machine | str | int
 """A machine, its name ("m1"), or its number, from 1."""
 
 LEADER_SECONDS_MAX = 60.0
+KNOWN_SECONDS_MAX = 2.0
 _POLL_SECONDS = 0.02
 _STEP_SECONDS = 0.05  # of a clock that does not jump by itself
 
@@ -69,11 +71,13 @@ class Cluster:
         *,
         usual: Conditions | None = None,
         settings: dict[str, Any] | None = None,
+        real_network: bool = False,
     ) -> None:
         self.trace = trace
         self.settings = settings or {}
         self.network = Network(Random(random.getrandbits(64)), trace, usual)
         self.machines: dict[str, Machine] = {}
+        self._real_network = real_network
         self._random = random
         self._nursery = nursery
         self._freezer = Freezer()
@@ -88,7 +92,8 @@ class Cluster:
         """Another machine, without a member yet."""
         number = len(self.machines) + 1
         random = Random(self._random.getrandbits(64))
-        machine = Machine(number, self.network, self._freezer, random)
+        port = free_port() if self._real_network else None
+        machine = Machine(number, self.network, self._freezer, random, real_port=port)
         machine.find = self.machine_at
         self.machines[machine.name] = machine
         return machine
@@ -111,11 +116,12 @@ class Cluster:
 
     def config_of(self, machine: Machine, initial_cluster: str, state: str = "new") -> Config:
         """The settings of the member on a machine; its clock's rate is in those that are ticks."""
+        real = self._real_network
         settings: dict[str, Any] = {
-            "heartbeat_interval": 0.1,
-            "election_timeout": 1.0,
-            "listen_client_urls": (),
-            "listen_peer_urls": (),
+            "heartbeat_interval": 0.02 if real else 0.1,
+            "election_timeout": 0.2 if real else 1.0,
+            "listen_client_urls": ("http://127.0.0.1:0",) if real else (),
+            "listen_peer_urls": (machine.peer_url,) if real else (),
             "backend": "simulated",
             **self.settings,
         }
@@ -215,7 +221,12 @@ class Cluster:
         sources: MachineLike | Iterable[MachineLike],
         targets: MachineLike | Iterable[MachineLike],
     ) -> None:
-        """Let nothing from the sources reach the targets, while the other direction works."""
+        """Let nothing from the sources reach the targets, while the other direction works.
+
+        Raises SimulationError on a real network, whose connections need both directions.
+        """
+        if self._real_network:
+            raise SimulationError("on a real network both directions are cut: use `partition`")
         from_, to = self._group(sources), self._group(targets)
         self.network.block(sorted(from_), sorted(to))
         self.trace.event("net", f"no way from {self._names(from_)} to {self._names(to)}")
@@ -248,7 +259,17 @@ class Cluster:
         request = MemberAddRequest(peerURLs=[machine.peer_url], isLearner=learner)
         answer = await self.client().call("Cluster/MemberAdd", request)
         self.network.names[answer.member.ID] = machine.name
+        await self._known_to_all(answer.member.ID)
         return self._join(machine, [url for each in answer.members for url in each.peerURLs])
+
+    async def _known_to_all(self, member: int) -> None:
+        """Wait a little until all who serve know a member: whoever does not would refuse to let it join."""
+        with trio.move_on_after(KNOWN_SECONDS_MAX):
+            while True:
+                nodes = [machine.node for machine in self.serving if machine.node is not None]
+                if all(member in node.context.membership.members for node in nodes):
+                    return
+                await trio.sleep(_POLL_SECONDS)
 
     def _join(self, machine: Machine, urls: Iterable[str]) -> Machine:
         """Start the member on a machine that the cluster has been told of."""
@@ -383,6 +404,7 @@ async def cluster(
     seed: int = 0,
     conditions: Conditions | None = None,
     trace: Trace | None = None,
+    real_network: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Cluster]:
     """Run a cluster for the length of the block; when the block begins, it has a leader.
@@ -392,6 +414,8 @@ async def cluster(
         seed: of all chance in the cluster: elections, delays, what a crash leaves.
         conditions: what links usually do to messages; they delay them a little by default.
         trace: where events are noted.
+        real_network: the members speak etcd's protocol over the loopback, and clients may connect to the
+            `client_urls` of their nodes; only under the real clock. `conditions` mean nothing then.
         settings: fields of `Config` for all members, such as `election_timeout=0.5` or `snapshot_count=100`.
     """
     async with trio.open_nursery() as nursery:
@@ -401,6 +425,7 @@ async def cluster(
             trace or Trace(),
             usual=conditions and attrs.evolve(conditions),
             settings=settings,
+            real_network=real_network,
         )
         names = [made.new_machine().name for _ in range(members)]
         made.bootstrap(names)

@@ -131,7 +131,8 @@ class SimulatedPeers(Actor[None]):
         if owner.is_removed(member):
             source.told_removed()
             return
-        if member not in self._since and member in self._known:
+        self._known.add(member)  # the real links learn of an unknown one by its X-PeerURLs
+        if member not in self._since:
             self._since[member] = self.machine.clock.now()
         self.machine.context.run(owner.step, message)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+import attrs
 import trio
 
 from ..actors.node import Node, open_node
@@ -25,6 +26,7 @@ from ..raft.simulated_disk import SimulatedDisk
 from .clock import MachineClock
 from .errors import ConnectionLost, PowerLoss, SimulationError
 from .links import SimulatedPeers
+from .loopback import LoopbackNetwork
 from .network import Network
 from .pause import Freezer
 from .platter import Platter, SimulatedEngine, engine_on
@@ -83,9 +85,13 @@ class Machine:
         random: Random,
         *,
         clock: MachineClock | None = None,
+        real_port: int | None = None,
     ) -> None:
         self.name = name = f"m{number}"
         self.peer_url = f"http://10.0.{number >> 8}.{number & 255}:2380"
+        if real_port is not None:
+            self.peer_url = f"http://127.0.0.1:{real_port}"
+        self.real_port = real_port
         self.network = network
         self.random = random
         self.clock = clock or MachineClock()
@@ -130,7 +136,7 @@ class Machine:
     def world(self) -> World:
         """The world as the next incarnation of the member sees it."""
         instant = self.disk_delay is None
-        return World(
+        world = World(
             clock=self.clock,
             random=Random(self.random.getrandbits(64)),
             disk=self.disk,
@@ -144,6 +150,15 @@ class Machine:
             peers=self._make_peers,
             ask_url=self._ask_url,
         )
+        if self.real_port is None:
+            return world
+        network = LoopbackNetwork(self.network, self.name, self._name_at)
+        real = World.real()
+        return attrs.evolve(world, network=network, peers=real.peers, ask_url=real.ask_url)
+
+    def _name_at(self, port: int) -> str | None:
+        found = self.find(f"http://127.0.0.1:{port}")
+        return None if found is None else found.name
 
     async def _ask_url(
         self, network: object, url: str, target: str, *, seconds_max: float

@@ -56,6 +56,7 @@ class Network:
         self.random = random
         self.trace = trace
         self.names: dict[int, str] = {}
+        self.on_block: list[Callable[[], None]] = []
         self._members: dict[int, SimulatedPeers] = {}
         self._on_the_way: list[tuple[float, int, SimulatedPeers, Message]] = []
         self._waiting: dict[int, list[tuple[SimulatedPeers, Message]]] = {}
@@ -104,6 +105,8 @@ class Network:
             for target in targets:
                 if source != target:
                     self.conditions[source, target].blocked = True
+        for each in self.on_block:
+            each()
 
     def heal(self) -> None:
         """Make all links as they usually are."""

@@ -165,3 +165,25 @@ async def test_a_clock_that_is_set_by_hand(mock_clock: trio.testing.MockClock) -
             await trio.testing.wait_all_tasks_blocked()
             mock_clock.jump(0.01)
     assert clusters
+
+
+async def test_real_links_over_the_loopback() -> None:
+    """Real time, real sockets: a crash, a partition and a client's URL."""
+    async with triode.testing.cluster(members=3, real_network=True) as cluster:
+        leader = await cluster.leader()
+        assert leader.node is not None
+        assert leader.node.client_urls[0].startswith("http://127.0.0.1:")
+        await cluster.client().put(b"key", b"1")
+        await cluster.crash(leader)
+        second = await cluster.leader()
+        assert second is not leader
+        await cluster.restart(leader)
+        cluster.partition([second])
+        while (third := await cluster.leader()) is second:  # noqa: ASYNC110  # time is real here
+            await trio.sleep(0.02)
+        await cluster.client(third).put(b"key", b"2")
+        cluster.heal()
+        found = await cluster.client(third).get(b"key")
+        assert [kv.value for kv in found.kvs] == [b"2"]
+        with pytest.raises(SimulationError, match="both directions"):
+            cluster.partition_one_way(1, 2)

@@ -14,8 +14,10 @@ from triode.testing.scenario import Result
 from triode.testing.workload.simulated import simulate_checked
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
-REGRESSIONS: dict[int, str] = {}
-"""Seeds that have found a bug, and which."""
+REGRESSIONS = {
+    10518: "a member that joined, voted and restarted before it had a log knew nobody to answer to",
+}
+"""Seeds that have found a mistake, and which."""
 
 
 def simulate(*arguments: str, seconds_max: float) -> subprocess.CompletedProcess[str]:
