@@ -58,17 +58,17 @@ def test_a_deliberate_bug_is_caught(name: str) -> None:
 
 
 def test_a_seed_gives_the_same_trace_again_in_any_process() -> None:
-    seeds = range(6)
+    seeds = (0, 1, 5)
     traces: list[list[str]] = []
     modes = set()
     for seed in seeds:
         traces.append([])
         modes.add(run_seed(seed, 300, traces[-1].append).mode)
     assert modes == set(Mode)
-    for seed in seeds:
+    for seed, trace in zip(seeds, traces, strict=True):
         command = [sys.executable, str(PROGRAM), "--seed", str(seed), "--steps", "300", "--trace"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        lines = "\n".join([*traces[seed], f"seed {seed}: holds", ""])
+        lines = "\n".join([*trace, f"seed {seed}: holds", ""])
         assert done.stdout == lines
 
 

@@ -144,19 +144,22 @@ class Simulation:
         fate = luck()
         if fate > 0.04 or m.type == MessageType.PROP:
             del network[place]  # else it comes again
-        if len(network) > _MESSAGES_MAX:
-            del network[: len(network) - _MESSAGES_MAX]
+        while len(network) > _MESSAGES_MAX:
+            self._report(network.pop(0), failed=True)
         to = self.members[m.to]
         lost = 0.04 < fate < 0.08 or not to.up or (m.from_, m.to) in self.cuts
         self._note(("lost: " if lost else "") + describe_message(m) if self.trace else "")
-        if m.type == MessageType.SNAP:
-            sender = self.members[m.from_]
-            if sender.up:
-                sender.node.report_snapshot(m.to, failed=lost)
-        elif lost and fate < 0.06 and (sender := self.members[m.from_]).up:
+        self._report(m, failed=lost)
+        if lost and fate < 0.06 and (sender := self.members[m.from_]).up:
             sender.node.report_unreachable(m.to)
         if not lost:
             to.step(decode_message(encode_message(m)) if self.over_the_wire else m)
+
+    def _report(self, m: Message, *, failed: bool) -> None:
+        """A sender hears what has come of a snapshot, or it would wait for ever."""
+        sender = self.members[m.from_]
+        if m.type == MessageType.SNAP and sender.up:
+            sender.node.report_snapshot(m.to, failed=failed)
 
     # --- What happens ---------------------------------------------------------------------------
 
@@ -355,8 +358,7 @@ class Simulation:
         arrived, self.network = self.network, []
         for m in arrived:
             to = self.members[m.to]
-            if m.type == MessageType.SNAP:
-                self.members[m.from_].node.report_snapshot(m.to, failed=not to.up)
+            self._report(m, failed=not to.up)
             if to.up:
                 to.step(m)
 
