@@ -33,9 +33,12 @@ def step(raft: Raft, m: Message) -> None:
         else:
             handler(raft, m, progress)
     elif kind == MessageType.PROP:
+        if not m.entries and m.from_ not in (NO_NODE, raft.id):
+            raise ProposalDropped  # another member's fault is not to stop this one
         propose(raft, m.entries)
     elif kind == MessageType.READ_INDEX:
-        _read_index(raft, m)
+        if len(m.entries) == 1:
+            _read_index(raft, m)
     elif kind == MessageType.BEAT:
         replication.broadcast_heartbeat(raft)
     elif kind == MessageType.CHECK_QUORUM:

@@ -25,10 +25,15 @@ def may_propose(raft: Raft, entry: Entry) -> bool:
 
     It is checked against what is applied here, so it can be wrong both ways; applying checks again.
     """
-    if entry.type == EntryType.CONF_CHANGE:
-        change = decode_conf_change(entry.data).as_v2()
-    else:
-        change = decode_conf_change_v2(entry.data)
+    try:
+        if entry.type == EntryType.CONF_CHANGE:
+            change = decode_conf_change(entry.data).as_v2()
+        else:
+            change = decode_conf_change_v2(entry.data)
+    except ValueError as error:
+        # Passed on by another member. In the log it would stop every node that applies it.
+        raft.logger.warning(f"{raft.id:x} ignoring conf change that cannot be read: {error}")
+        return False
     joint = raft.tracker.config.voters.joint
     leaving = not change.changes
     if raft.pending_conf_index > raft.log.applied:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from triode.raft import Entry, HardState, Message, MessageType, ProposalDropped
+from triode.raft import Entry, EntryType, HardState, Message, MessageType, ProposalDropped
 from triode.raft.tracker import ProgressState
 
 APP = MessageType.APP
@@ -149,3 +149,23 @@ def test_a_rejection_skips_a_divergent_tail(
     assert net.leaders() == [1]
     assert net[2].log() == net[1].log()
     assert rejected <= probes
+
+
+# --- Messages of members that are at fault --------------------------------------------------------
+
+
+def test_what_another_member_passes_on_badly_does_no_harm(network: ModuleType) -> None:
+    net = network.led(1, 2, 3)
+    leader = net[1].node
+    with pytest.raises(ProposalDropped):
+        leader.step(Message(MessageType.PROP, to=1, from_=2))
+    leader.step(Message(MessageType.READ_INDEX, to=1, from_=2))
+    for kind in (EntryType.CONF_CHANGE, EntryType.CONF_CHANGE_V2):
+        bad = Entry(type=kind, data=b"\xff")
+        leader.step(Message(MessageType.PROP, to=1, from_=2, entries=(bad,)))
+    net.propose(1, b"x")
+    assert [(e.type, e.data) for e in net[3].applied[1:]] == [
+        (EntryType.NORMAL, b""),
+        (EntryType.NORMAL, b""),
+        (EntryType.NORMAL, b"x"),
+    ]
