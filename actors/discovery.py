@@ -8,6 +8,7 @@ numbers may differ from member to member.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import attrs
@@ -16,6 +17,9 @@ from ..config import Config, parse_initial_cluster
 from ..errors import ConfigError, JoinRefused
 from .log import Log
 from .same_urls import Resolve, is_address, resolve_host
+
+if TYPE_CHECKING:
+    from dns.asyncresolver import Resolver
 
 __all__ = ["Lookup", "SrvRecord", "lookup_srv", "members_of", "service_name", "srv_members"]
 
@@ -55,12 +59,10 @@ async def lookup_srv(name: str) -> list[SrvRecord]:
         raise OSError(f"cannot look up {name}: {error}") from error
 
 
-async def lookup_with(resolver: object, name: str) -> list[SrvRecord]:
+async def lookup_with(resolver: Resolver, name: str) -> list[SrvRecord]:
     """Ask a resolver of dnspython."""
-    from dns.asyncresolver import Resolver
     from dns.exception import DNSException
 
-    assert isinstance(resolver, Resolver)
     try:
         answer = await resolver.resolve(name, "SRV", lifetime=LOOKUP_SECONDS_MAX)
     except DNSException as error:

@@ -164,4 +164,3 @@ class KeepAliveStream:
 
     def writable(self) -> None:
         """Answers are as many as requests: there is nothing to resume."""
-

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
+import attrs
 import dns.asyncresolver
 import dns.message
 import dns.rcode
@@ -12,7 +14,9 @@ import dns.rrset
 import pytest
 import trio
 
+from triode.actors import bootstrap, discovery
 from triode.actors.discovery import SrvRecord, lookup_with, members_of, service_name, srv_members
+from triode.actors.world import World
 from triode.config import Config
 from triode.errors import ConfigError, JoinRefused
 
@@ -134,3 +138,28 @@ async def test_a_resolver_that_does_not_answer(nursery: trio.Nursery) -> None:
     resolver.nameservers = []
     with pytest.raises(OSError, match="cannot look up x"):
         await lookup_with(resolver, "x")
+
+
+async def test_a_cluster_begins_by_dns(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The members that the records name are the first ones, with the same IDs wherever they are computed."""
+    port = await nursery.start(Zone({PLAIN: RECORDS}).serve)
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = ["127.0.0.1"], port
+    ask = partial(srv_members, lookup=partial(lookup_with, resolver), resolve=resolve)
+    monkeypatch.setattr(discovery, "srv_members", ask)
+    monkeypatch.setattr(bootstrap, "resolve_host", resolve)
+
+    async def nobody(*_: Any, **__: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise ConnectionRefusedError
+
+    world = attrs.evolve(World.real(seed=1), ask_url=nobody)
+    plans = [
+        await bootstrap.plan(config(name, f"http://{host}.test:2380"), world)
+        for name, host in (("a", "one"), ("b", "two"), ("c", "three"))
+    ]
+    assert len({each.cluster_id for each in plans}) == 1
+    assert len({tuple(peer.id for peer in each.peers) for each in plans}) == 1
+    assert len({each.member_id for each in plans}) == 3
