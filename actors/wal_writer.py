@@ -134,6 +134,7 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
         self._max_wals = max_wals
         self._fsync = fsync
         self._sync_seconds = 0.0
+        self._snapshot_index = 0
         self._full: DiskFull | None = None
         self.on_fsync: Callable[[float], None] = lambda _seconds: None
         self.on_write: Callable[[float], None] = lambda _seconds: None
@@ -150,9 +151,7 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
                     saves.append(message)
                     must_sync |= message.must_sync
                 elif type(message) is MarkSnapshot and self._full is None:
-                    self._wal.save_snapshot(message.snapshot)
-                    self._wal.release_to(message.release_to)
-                    must_sync = True
+                    must_sync |= self._mark(message)
             if saves:
                 self.on_write(stopwatch() - started)
             if must_sync and self._fsync:
@@ -168,6 +167,15 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
         if len(saves) != len(batch) and self._max_wals:
             self._wal.purge(self._max_wals)
 
+    def _mark(self, message: MarkSnapshot) -> bool:
+        """Record a snapshot; not one that the leader's has overtaken, for a start goes by the last record."""
+        if message.snapshot.index <= self._snapshot_index:
+            return False
+        self._snapshot_index = message.snapshot.index
+        self._wal.save_snapshot(message.snapshot)
+        self._wal.release_to(message.release_to)
+        return True
+
     def _tell(self, result: Saved | SaveFailed) -> None:
         """Report to raft, unless it has been stopped in the meantime: then nobody waits any more."""
         with suppress(MailboxClosed):
@@ -177,6 +185,7 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
         if self._full is not None:
             raise self._full
         if save.snapshot is not None:
+            self._snapshot_index = save.snapshot.index
             self._wal.save_snapshot(save.snapshot)
         self._wal.save(save.hard_state, save.entries)
         if save.snapshot is not None:
