@@ -41,12 +41,12 @@ class Owner:
         self.member_id = member_id
         self.cluster_id = membership.cluster_id
 
-    def step(self, message: Message) -> None:
+    def step(self, message: Message, *, more: bool = False) -> None:
         """See `PeerOwner`. Proposals of removed members are not taken, nor what is for somebody else."""
         if message.to != self.member_id:
             log.warning("refused a message for another member", to=f"{message.to:x}")
         elif message.from_ not in self._membership.removed:
-            self._raft.step(message)
+            self._raft.step(message, more=more)
 
     def unreachable(self, member: int) -> None:
         """See `PeerOwner`."""

@@ -152,11 +152,18 @@ class RaftPeer(PromptActor[Message]):
         except MailboxClosed:
             raise Stopped from None
 
-    def step(self, message: RaftMessage) -> None:
-        """Mail what another member sent; it is dropped if there is no room, as the network may do too."""
+    def step(self, message: RaftMessage, *, more: bool = False) -> None:
+        """What another member sent; it is dropped if there is no room, as the network may do too.
+
+        It is handled in the caller's turn, unless there is `more` to come: a mail for each of the four messages
+        on the way of a single write costs more than all that raft does with them.
+        """
         if len(self._offers) < OFFERS_WAITING_MAX + PEER_MESSAGES_WAITING_MAX:
             with suppress(MailboxClosed):
-                self._offers.put_nowait(message)
+                if more or self._in_turn:
+                    self._offers.put_nowait(message)
+                else:
+                    self.take(message)
 
     def tell(self, message: OwnMessage) -> None:
         """Mail something that raft can do without, at the worst: it is not told once it has stopped."""

@@ -80,8 +80,11 @@ class PeerOwner(Protocol):
     @property
     def cluster_id(self) -> int: ...
 
-    def step(self, message: Message) -> None:
-        """A raft message for this node; one that cannot be taken now is dropped, as raft allows."""
+    def step(self, message: Message, *, more: bool = False) -> None:
+        """A raft message for this node; one that cannot be taken now is dropped, as raft allows.
+
+        It is acted on before this returns, unless there is `more` to come at once.
+        """
         ...
 
     def unreachable(self, member: int) -> None:

@@ -122,17 +122,22 @@ class Home:
 
     def step_all(self, member: int, messages: Sequence[Message]) -> None:
         """Hand over what came on a stream from `member`; what must not be taken is dropped."""
-        step, check = self.owner.step, self.check
-        for message in messages:
-            try:
-                check(message)
-            except Refused as refusal:
-                self.traffic.received_failures[member] += 1
-                log.warning(
-                    "dropped Raft message",
-                    message_type=str(message.type),
-                    peer_id=f"{member:x}",
-                    error=str(refusal),
-                )
-            else:
-                step(message)
+        taken = [message for message in messages if self._may_be_taken(member, message)]
+        for message in taken[:-1]:
+            self.owner.step(message, more=True)
+        if taken:
+            self.owner.step(taken[-1])
+
+    def _may_be_taken(self, member: int, message: Message) -> bool:
+        try:
+            self.check(message)
+        except Refused as refusal:
+            self.traffic.received_failures[member] += 1
+            log.warning(
+                "dropped Raft message",
+                message_type=str(message.type),
+                peer_id=f"{member:x}",
+                error=str(refusal),
+            )
+            return False
+        return True

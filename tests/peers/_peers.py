@@ -104,7 +104,7 @@ class Owner:
     asked: list[tuple[str, str, bytes]] = attrs.Factory(list)
     on_step: Callable[[Message], None] | None = None
 
-    def step(self, message: Message) -> None:
+    def step(self, message: Message, *, more: bool = False) -> None:
         self.stepped.append(message)
         if self.on_step is not None:
             self.on_step(message)

@@ -46,7 +46,7 @@ class RaftMember:
             )
         )
 
-    def step(self, message: Message) -> None:
+    def step(self, message: Message, *, more: bool = False) -> None:
         self.received.append(message)
         try:
             self.node.step(message)
