@@ -112,9 +112,11 @@ class NodeContext:
     def reads_locally(self) -> bool:
         """Whether a read of the applied state is linearizable without asking anybody.
 
-        True for the single voter of a cluster: nobody else can have acknowledged anything.
+        True for the single voter of a cluster: nobody else can have acknowledged anything. A leader that has been
+        removed may see a single member, too, but that is another one.
         """
-        return self.raft.is_leader and len(self.membership.members) == 1
+        members = self.membership.members
+        return self.raft.is_leader and len(members) == 1 and self.member_id in members
 
     def refusal_of(self, error: Exception, path: str = "") -> EtcdError:
         """What a client is told about an exception (see `failures`).

@@ -301,7 +301,9 @@ def _read_index(raft: Raft, m: Message) -> None:
 
 
 def _begin_read(raft: Raft, m: Message) -> None:
-    if raft.tracker.is_singleton or raft.config.read_only_option is ReadOnlyOption.LEASE_BASED:
+    # a leader that has been removed may see one voter, too: another one
+    alone = raft.tracker.is_singleton and raft.promotable
+    if alone or raft.config.read_only_option is ReadOnlyOption.LEASE_BASED:
         _answer_read(raft, m, raft.log.committed)
         return
     raft.read_only.add(m, raft.log.committed)

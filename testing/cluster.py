@@ -14,7 +14,7 @@ real time to pass. Under the real clock all works the same, but elections take t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -60,6 +60,7 @@ class Cluster:
         network: the links; its `conditions` may be changed at any time.
         settings: the `Config` fields that all members share.
         trace: what happens.
+        on_failed: told when a member ends by itself, and why.
         expected: the names of the machines whose members belong to the cluster.
     """
 
@@ -82,6 +83,7 @@ class Cluster:
         self._nursery = nursery
         self._freezer = Freezer()
         self.expected: dict[str, None] = {}
+        self.on_failed: Callable[[Machine, BaseException], None] = lambda _machine, _error: None
         self._configs: dict[str, Config] = {}
         self._picks = 0
         nursery.start_soon(self.network.run, name="network")
@@ -95,8 +97,12 @@ class Cluster:
         port = free_port() if self._real_network else None
         machine = Machine(number, self.network, self._freezer, random, real_port=port)
         machine.find = self.machine_at
+        machine.on_failed = self._failed
         self.machines[machine.name] = machine
         return machine
+
+    def _failed(self, machine: Machine, error: BaseException) -> None:
+        self.on_failed(machine, error)
 
     def machine(self, which: MachineLike) -> Machine:
         """The machine that is meant."""

@@ -71,6 +71,7 @@ class Machine:
         unplugged: it has no network any more.
         failure: why the member went down by itself; None if it did not.
         disk_delay: how long the next slow operation of the disk takes, in seconds; None for no time at all.
+        served: a member has served here since the disks were empty.
         leaving: the cluster has been asked to remove its member.
         find: the machine with a peer URL.
         on_failed: told when the member ends by itself, and why.
@@ -100,6 +101,7 @@ class Machine:
         self.paused = False
         self.unplugged = False
         self.leaving = False
+        self.served = False
         self.find: Callable[[str], Machine | None] = lambda _url: None
         self.on_failed: Callable[[Machine, BaseException], None] = lambda _machine, _error: None
         self.failure: BaseException | None = None
@@ -125,6 +127,7 @@ class Machine:
         """Exchange the disks for empty ones; only while the machine is down."""
         if not self._down.is_set():
             raise SimulationError(f"{self.name} runs: crash or stop it before its disks are wiped")
+        self.served = False
         self.disk = SimulatedDisk(choose=self.random.randrange)
         self.platter = Platter(choose=self.random.randrange)
         self.disk.before = self._operation
@@ -222,7 +225,7 @@ class Machine:
         try:
             with scope:
                 async with open_node(config, world=self.world()) as node:
-                    self.node = node
+                    self.node, self.served = node, True
                     self._ready.set()
                     self.network.trace.event(self.name, "serves")
                     await self._stop.wait()

@@ -14,7 +14,7 @@ from random import Random
 
 import trio
 
-from ..errors import MemberRemoved, StorageError
+from ..errors import ConfigError, CorruptData, JoinRefused, MemberRemoved, StorageError
 from .cluster import Cluster
 from .machine import Machine
 from .member_changes import MemberChanges
@@ -38,6 +38,7 @@ class Nemesis:
         self._lost: set[str] = set()
         self._may_fail: set[str] = set()
         self._busy: set[str] = set()
+        cluster.on_failed = self.failed
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -276,6 +277,7 @@ class Nemesis:
         self.cluster.heal()
         for machine in self.cluster.machines.values():
             machine.disarm()
+            self._may_fail &= self._lost
             machine.resume()
             if machine.disk.capacity_bytes is not None:
                 self._free(machine)
@@ -288,8 +290,14 @@ class Nemesis:
 
     def failed(self, machine: Machine, error: BaseException) -> None:
         """A member has ended by itself."""
-        removed = machine.leaving and _leaf(error, MemberRemoved)
-        if machine.name not in self._may_fail and not removed:
+        name = machine.name
+        broken = name in self._may_fail and _leaf(error, StorageError)
+        explained = (
+            (machine.leaving and _leaf(error, MemberRemoved))
+            or (broken and (name in self._lost or not _leaf(error, CorruptData)))
+            or (not machine.served and _leaf(error, (JoinRefused, ConfigError)))
+        )
+        if not explained:
             self.unexpected.append(f"the member on {machine.name} failed: {error!r}")
 
     def _pick(self, *, lasting: bool = False) -> Machine | None:
@@ -312,7 +320,10 @@ class Nemesis:
         self.cluster.trace.event(machine.name, what)
 
 
-def _leaf(error: BaseException | None, kind: type[Exception]) -> bool:
+Kinds = type[Exception] | tuple[type[Exception], ...]
+
+
+def _leaf(error: BaseException | None, kind: Kinds) -> bool:
     """Whether an error, one of its causes or a part of it is of that kind."""
     while error is not None and not isinstance(error, kind):
         if isinstance(error, BaseExceptionGroup):
