@@ -26,7 +26,7 @@ LONG = (
     "apply_twice_somewhere",
     "leave_one_out",
     "lose_renewals",
-    "trust_any_leader",
+    "shorten_at_promotion",
     "keep_leases_for_ever",
     "notify_too_much",
     "forget_leases",
