@@ -302,7 +302,7 @@ class Node:
         self.dispatcher.learner = membership.is_learner(self.member_id)
         membership.on_removed = self._part_with
         self.peer.send = self.peers.send
-        self.peer.save = self.wal_writer.ref.tell
+        self.peer.save = self.wal_writer.save
         self.peer.apply = self.applier.take
         self.peer.on_leader_change = self._leader_changed
         self.header.set_term(self.peer.term)

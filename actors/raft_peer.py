@@ -126,7 +126,7 @@ class RaftPeer(PromptActor[Message]):
             unapplied=lambda: self.commit_index - applied_index(),
             request_seconds_max=request_seconds_max,
         )
-        self.save: Callable[[Save], None]
+        self.save: Callable[[Save], bool]
         self.apply: Callable[[Apply | ServeReads | Install], None]
         self.send: Callable[[Sequence[RaftMessage]], None] = lambda _messages: None
         self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
@@ -335,7 +335,8 @@ class RaftPeer(PromptActor[Message]):
             if entries or ready.must_sync or ready.snapshot is not None:
                 self._saving = ready
                 self._apply_after = () if early else committed
-                self._save(ready)
+                if self._save(ready):
+                    self._saved()
                 continue
             if ready.hard_state is not None:
                 # A commit index alone: a restart finds it again, so it goes with the next save or tick.
@@ -344,14 +345,17 @@ class RaftPeer(PromptActor[Message]):
             self._send_late(ready)
             node.advance(ready)
 
-    def _save(self, ready: Ready) -> None:
+    def _save(self, ready: Ready) -> bool:
+        """Have it written; True if it is durable already, otherwise a Saved tells when."""
         snapshot = None
         if ready.snapshot is not None:
             meta = ready.snapshot.metadata
             snapshot = WalSnapshot(meta.index, meta.term, meta.conf_state)
         state = ready.hard_state or self._unsaved
         self._unsaved = None
-        self.save(Save(state, ready.entries, ready.must_sync or snapshot is not None, snapshot))
+        return self.save(
+            Save(state, ready.entries, ready.must_sync or snapshot is not None, snapshot)
+        )
 
     def save_commit(self) -> None:
         """Write the commit index if no save has taken it along; before a snapshot is marked, it must be."""

@@ -136,10 +136,47 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
         self._sync_seconds = 0.0
         self._snapshot_index = 0
         self._full: DiskFull | None = None
+        self._failure: Exception | None = None
+        self._free = False
         self.on_fsync: Callable[[float], None] = lambda _seconds: None
         self.on_write: Callable[[float], None] = lambda _seconds: None
 
+    async def started(self) -> None:
+        self._free = True
+
+    def cleanup(self) -> None:
+        self._free = False
+
+    def save(self, save: Save) -> bool:
+        """Save at once and return True, if the disk is quick and nothing is under way; else mail it.
+
+        A mail would cost as much as the write. What fails is mailed as well, to fail in this actor's own task.
+        """
+        world = self._world
+        if self._free and not len(self.mailbox) and self._sync_seconds <= world.inline_seconds_max:
+            try:
+                started = world.stopwatch()
+                self._write(save)
+                self.on_write(world.stopwatch() - started)
+                if save.must_sync and self._fsync:
+                    self._note_sync(self._timed_sync())
+            except DiskFull as error:
+                self._full = error
+            except Exception as error:  # noqa: BLE001  # see above
+                self._failure = error
+            else:
+                return True
+        self.ref.tell(save)
+        return False
+
     async def handle(self, batch: list[Save | MarkSnapshot]) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._free = False
+        await self._handle(batch)
+        self._free = self._full is None
+
+    async def _handle(self, batch: list[Save | MarkSnapshot]) -> None:
         saves: list[Save] = []
         must_sync = False
         stopwatch = self._world.stopwatch
@@ -198,6 +235,9 @@ class WalWriter(Actor["Save | MarkSnapshot"]):
             took = self._timed_sync()
         else:
             took = await world.in_thread(self._timed_sync)
+        self._note_sync(took)
+
+    def _note_sync(self, took: float) -> None:
         self._sync_seconds += SMOOTHING * (took - self._sync_seconds)
         self.on_fsync(took)
         if took > SLOW_SYNC_SECONDS:
