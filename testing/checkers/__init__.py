@@ -14,6 +14,7 @@ from .lease import Peace, check_leases_early, check_leases_late
 from .linearizability import Linearization, Verdict, check_linearizable
 from .queues import QueueSample, check_queues
 from .replay import Replay
+from .report import Inexpressible, save_report
 from .serializable import check_serializable
 from .violation import Violation
 from .watch import check_watches
@@ -22,6 +23,7 @@ __all__ = [
     "Event",
     "HashSample",
     "History",
+    "Inexpressible",
     "Judgement",
     "Linearization",
     "Log",
@@ -44,4 +46,5 @@ __all__ = [
     "check_serializable",
     "check_watches",
     "judge",
+    "save_report",
 ]
