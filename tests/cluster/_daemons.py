@@ -426,7 +426,7 @@ class Cluster:
     def start(self) -> None:
         """All members, new; again with other ports if one was taken after all."""
         for turn in range(STARTS_MAX):
-            self._choose_places(turn)
+            self._choose_places()
             for daemon in self.members:
                 daemon.spawn()
             try:
@@ -436,21 +436,26 @@ class Cluster:
                 taken = any(IN_USE in daemon.log() for daemon in self.members)
                 if not taken or turn == STARTS_MAX - 1:
                     raise
-                self.close()
+                for daemon in self.members:
+                    daemon.close()
+                    daemon.wipe()
+                    daemon.log_path.unlink()
             else:
                 return
 
-    def _choose_places(self, turn: int) -> None:
+    def _choose_places(self) -> None:
         self.host = loopback_address()
-        self.members = []
-        for number, program in enumerate(self.programs):
-            self.members.append(self._make(f"m{number}" + "x" * turn, program))
+        ports = free_ports(self.host, 2 * len(self.programs))
+        self.members = [
+            self._make(f"m{number}", program, ports[2 * number : 2 * number + 2])
+            for number, program in enumerate(self.programs)
+        ]
         self.place(self.members)
         for daemon in self.members:
             self._set_flags(daemon, "new")
 
-    def _make(self, name: str, program: Program) -> Daemon:
-        client, peer = free_ports(self.host, 2)
+    def _make(self, name: str, program: Program, ports: Sequence[int]) -> Daemon:
+        client, peer = ports
         daemon = Daemon(name, program, self.folder / name, self.host, client, peer)
         daemon.quiet = self.quiet
         return daemon
@@ -467,7 +472,9 @@ class Cluster:
 
     def add_daemon(self, name: str, program: str = "", *flags: str) -> Daemon:
         """A place for one more member, which is to join those that there are; not started yet."""
-        daemon = self._make(name, PROGRAMS[program] if program else self.programs[0])
+        daemon = self._make(
+            name, PROGRAMS[program] if program else self.programs[0], free_ports(self.host, 2)
+        )
         self.members.append(daemon)
         self._set_flags(daemon, "existing", flags)
         return daemon
