@@ -16,6 +16,7 @@ from .queues import QueueSample, check_queues
 from .replay import Replay
 from .report import Inexpressible, save_report
 from .serializable import check_serializable
+from .timeline import timeline
 from .violation import Violation
 from .watch import check_watches
 
@@ -47,4 +48,5 @@ __all__ = [
     "check_watches",
     "judge",
     "save_report",
+    "timeline",
 ]

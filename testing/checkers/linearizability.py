@@ -18,6 +18,7 @@ from .items import Item, Kind, Prepared, prepare
 from .model import State, step
 from .replay import Replay
 from .search import Placed, Search, Stuck
+from .timeline import timeline
 from .violation import Violation
 
 __all__ = ["STEPS_MAX", "Linearization", "Verdict", "check_linearizable"]
@@ -158,7 +159,10 @@ def _explanation(search: Search, evidence: Evidence, end: int) -> tuple[str, tup
         lines.append(f"    {_obstacle(item, state, evidence, search)}")
     if seen:
         lines.append(f"  - by then revision {min(seen)} had been shown, which nobody can have made")
-    return "\n".join(lines), tuple(placed.item for placed in stuck.last) + tuple(waiting)
+    placed = [one.item for one in stuck.last if one.item.kind is not Kind.SEEN]
+    window = (*placed, *waiting[:LINES_MAX])
+    lines.append(timeline(item.operation for item in window))
+    return "\n".join(lines), window
 
 
 def _obstacle(item: Item, state: State, evidence: Evidence, search: Search) -> str:

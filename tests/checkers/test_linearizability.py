@@ -374,5 +374,6 @@ def test_the_explanation_is_of_the_first_that_cannot_be(runs: ModuleType) -> Non
     text = result.violations[0].text
     assert f"client {lying.client} " in text
     assert "here it had to be answered" in text
-    assert len(text.splitlines()) < 40
+    assert len(text.splitlines()) < 60
+    assert f" {lying.client}: get" in text  # in the picture
     assert lying in [item.operation for item in result.window]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from types import ModuleType
 
 import attrs
 import pytest
 
+from triode.testing import checkers
 from triode.testing.checkers import (
     HashSample,
     History,
@@ -24,6 +27,7 @@ from triode.testing.checkers import (
     check_rest,
     check_serializable,
     judge,
+    timeline,
 )
 from triode.testing.checkers import requests as r
 from triode.testing.checkers.evidence import Log, collect
@@ -214,6 +218,26 @@ def test_queues_keep_to_their_bounds() -> None:
     assert len(check_queues([QueueSample(1, "raft", 1, 8, True)])) == 1
 
 
+# --- the picture ----------------------------------------------------------------------------------
+
+
+def test_a_picture_shows_who_overlaps_whom() -> None:
+    """Each call and each return is a step; what has no end goes on to the right."""
+    drawn = timeline(
+        [
+            Operation(2, r.Range(b"a"), 3, 5, r.Got(), 2),
+            Operation(1, r.Put(b"a", b"1"), 1, 4, PUT, 2),
+            Operation(3, r.Delete(b"a"), 6),
+        ],
+        width=10,
+    )
+    assert drawn.splitlines()[:3] == [
+        "├───┤       1: put a=1 → done @2",
+        "  ├───┤     2: get a → 0 keys [] @2",
+        "        ├─┄ 3: delete a → no answer",
+    ]
+
+
 # --- all together ---------------------------------------------------------------------------------
 
 
@@ -236,3 +260,16 @@ def test_a_wrong_run_is_told(runs: ModuleType) -> None:
     run.history.operations[at] = attrs.evolve(op, request=r.Put(b"z", b"?"))
     judgement = judge(run.history, log=run.log)
     assert {one.promise for one in judgement.violations} == {"acknowledged", "linearizable"}
+
+
+def test_the_checkers_are_pure() -> None:
+    """No clock, no chance, no task, no socket; and nothing of the server that they judge."""
+    folder = Path(checkers.__file__).parent
+    wrong = {"trio", "random", "time", "socket", "threading", "asyncio"}
+    for path in sorted(folder.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert not wrong & {alias.name for alias in node.names}, path
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level < 2, path
+                assert node.level or node.module not in wrong, path
