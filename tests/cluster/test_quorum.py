@@ -56,6 +56,7 @@ def test_without_a_quorum(alone: Any, until: Any) -> None:
     alone.same_hashes()
 
 
+@pytest.mark.long
 def test_has_no_leader_is_told_to_those_who_ask_for_one(alone: Any, until: Any) -> None:
     """A client that says `hasleader` is refused at once instead of waiting."""
     (last,) = alone.running
