@@ -176,7 +176,8 @@ class SimulatedPeers(Actor[None]):
             limit = network.random.randrange(size + 1)
         await trio.sleep(link.delay(network.random))
         target = network.peers_of(message.to)
-        if target is None or link.blocked:
+        cut = link.blocked or self.machine.unplugged or network.random.random() < link.drop
+        if target is None or cut or target.machine.unplugged:
             raise _Broken("no connection")
         filled = attrs.evolve(message, snapshot=outgoing.snapshot)
         incoming = target.machine.context.run(target.owner.receive_snapshot, filled)

@@ -132,15 +132,12 @@ class Network:
         conditions = self.conditions[link]
         random = self.random
         self.counts.sent += 1
-        if (
-            source.machine.unplugged
-            or conditions.blocked
-            or (conditions.drop and random.random() < conditions.drop)
-        ):
-            self._dropped(message)
-            return
-        if message.type is MessageType.SNAP:
+        if message.type is MessageType.SNAP:  # whose sender is always told what became of it
             self._spawn(source.transfer, message)
+            return
+        lost = conditions.drop and random.random() < conditions.drop
+        if lost or conditions.blocked or source.machine.unplugged:
+            self._dropped(message)
             return
         self._later(source, message, link, conditions)
         if (

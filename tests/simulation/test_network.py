@@ -11,6 +11,7 @@ import pytest
 import trio
 
 import triode.testing
+from triode.errors import StorageError
 from triode.raft.types import Message, MessageType
 from triode.testing.conditions import Conditions
 from triode.testing.links import SimulatedPeers
@@ -43,12 +44,19 @@ class Owner:
         self.member_id = member
         self.got: list[int] = []
         self.unreachables: list[int] = []
+        self.snapshots: list[tuple[int, bool]] = []
 
     def step(self, message: Message) -> None:
         self.got.append(message.index)
 
     def unreachable(self, member: int) -> None:
         self.unreachables.append(member)
+
+    def open_snapshot(self) -> Any:
+        raise StorageError("there is nothing to send")
+
+    def snapshot_sent(self, member: int, *, failed: bool) -> None:
+        self.snapshots.append((member, failed))
 
     def is_removed(self, member: int) -> bool:
         return member == 13
@@ -84,6 +92,7 @@ def in_network(test: Callable[[Pair], Awaitable[None]], **conditions: Any) -> No
         pair = Pair(**conditions)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pair.network.run)
+            await trio.sleep(0.001)
             await test(pair)
             nursery.cancel_scope.cancel()
 
@@ -165,6 +174,17 @@ def test_messages_wait_for_a_paused_machine() -> None:
         assert pair.owners[2].got == [0, 1, 2]
 
     in_network(test)
+
+
+def test_what_became_of_a_snapshot_is_always_told() -> None:
+    """Raft sends nothing else to its receiver before."""
+
+    async def test(pair: Pair) -> None:
+        pair.network.block([1], [2])
+        assert await pair.send(1, MessageType.SNAP) == []
+        assert pair.owners[1].snapshots == [(2, True)]
+
+    in_network(test, drop=1.0)
 
 
 def test_a_member_that_is_not_known_gets_nothing() -> None:
