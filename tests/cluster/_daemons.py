@@ -426,7 +426,7 @@ class Cluster:
     def start(self) -> None:
         """All members, new; again with other ports if one was taken after all."""
         for turn in range(STARTS_MAX):
-            self._choose_places()
+            self.choose_places()
             for daemon in self.members:
                 daemon.spawn()
             try:
@@ -443,7 +443,8 @@ class Cluster:
             else:
                 return
 
-    def _choose_places(self) -> None:
+    def choose_places(self) -> None:
+        """Addresses, directories and flags of the first members."""
         self.host = loopback_address()
         ports = free_ports(self.host, 2 * len(self.programs))
         self.members = [
