@@ -95,7 +95,9 @@ class Compactor(Actor[Sweep]):
         began, compacted = now(), store.counts.compacted
         while store.sweeping == revision:
             started = now()
-            if not store.backend.away:  # a snapshot of the leader's brings what is to be swept with it
+            if (
+                not store.backend.away
+            ):  # a snapshot of the leader's brings what is to be swept with it
                 store.compaction_slice(self._slice_keys_max)
             self.on_slice(now() - started)
             if store.sweeping:

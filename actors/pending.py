@@ -33,7 +33,10 @@ class Pending:
 
     def new_term(self, term: int) -> None:
         """The first entry of `term` is being applied: tell those whose entry came from a leader before it."""
-        for waiting, error in ((self.by_index, LeaderChanged), (self.by_id, TimeoutDueToLeaderFail)):
+        for waiting, error in (
+            (self.by_index, LeaderChanged),
+            (self.by_id, TimeoutDueToLeaderFail),
+        ):
             lost = [key for key, call in waiting.items() if call.term < term]
             for key in lost:
                 waiting.pop(key).refuse(error())
