@@ -83,6 +83,7 @@ def test_faults_from_a_seed(
         load = start_load(cluster, seed=SEED + turn, call_seconds=1.5)
         faults = Faults(cluster, load, SEED + turn)
         try:
+            load.wait_answers(20)
             while len(load.operations) < ROUND_ANSWERS * size and time.monotonic() < end:
                 faults.one()
             verify(cluster, load)
