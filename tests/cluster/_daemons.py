@@ -416,6 +416,7 @@ class Cluster:
         self.members: list[Daemon] = []
         self.past: list[Daemon] = []
         self.host = ""
+        self.closed = False
         self.program_flags: Mapping[str, Sequence[str]] = {}
         """More flags for the members of one program."""
         self.place: Callable[[list[Daemon]], None] = lambda _: None
@@ -468,6 +469,7 @@ class Cluster:
 
     def close(self) -> None:
         """End every process."""
+        self.closed = True
         for daemon in [*self.members, *self.past]:
             daemon.close()
 

@@ -39,7 +39,7 @@ def pytest_runtest_makereport(
     """Show the ends of the members' logs with a failure."""
     report = yield
     if report.failed:
-        for cluster in _live:
+        for cluster in (one for one in _live if not one.closed):
             report.sections += [(f"log of {name}", text) for name, text in cluster.logs().items()]
     return report
 
