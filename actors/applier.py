@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from ..backends.contract import View
+from ..backends.buffer import Backend
+from ..backends.contract import Engine, View
 from ..errors import CorruptData, DiskFull, EtcdError, LeaderChanged, Stopped, TooManyRequests
+from ..mvcc.restore import Restored, read_state
 from ..raft.codec import decode_conf_change
 from ..raft.types import NO_NODE, ConfChange, Entry, EntryType, Snapshot
 from . import proposals
@@ -105,7 +107,7 @@ class Applier(PromptActor[Message]):
         self._after_install: list[Message] = []
         self.conf_change: Callable[[ConfChange], None]
         self.read_snapshot: Callable[[Snapshot], View]
-        self.restore: Callable[[Snapshot], None]
+        self.restore: Callable[[Snapshot, Restored], None]
         self.on_disk_full: Callable[[DiskFull], None]
         self.on_commit: Callable[[float], None] = lambda _seconds: None
         self.after_batch: Callable[[], None] = lambda: None
@@ -220,10 +222,10 @@ class Applier(PromptActor[Message]):
         with self.read_snapshot(message.snapshot) as content:
             engine = backend.replacing()
             try:
-                await self._world.in_thread(lambda: engine.replace(content))
+                state = await self._world.in_thread(lambda: take_over(engine, content))
             finally:
                 backend.replaced(engine)
-        self.restore(message.snapshot)
+        self.restore(message.snapshot, state)
         if self._store.consistent_index > meta.index:
             raise CorruptData(
                 f"the snapshot at log index {meta.index} has a state of {self._store.consistent_index}"
@@ -259,3 +261,9 @@ class Applier(PromptActor[Message]):
 
     async def stopping(self) -> None:
         self.commit()
+
+
+def take_over(engine: Engine, content: View) -> Restored:
+    """Make `content` the engine's own, and read from it what the store keeps in memory. It takes seconds per million keys."""
+    engine.replace(content)
+    return read_state(Backend(engine))

@@ -43,6 +43,8 @@ class RaftView(Protocol):
 
     @property
     def is_leader(self) -> bool: ...
+    @property
+    def handing_over(self) -> bool: ...
 
     def match_index(self, member: int) -> int | None:
         """The last log index that `member` is known to have; None if it has none, or this one does not lead."""

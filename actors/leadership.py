@@ -26,6 +26,8 @@ log = Log("triode.raft")
 class _Raft(Protocol):
     @property
     def is_leader(self) -> bool: ...
+    @property
+    def handing_over(self) -> bool: ...
 
 
 class Leadership:
@@ -56,6 +58,10 @@ class Leadership:
             self._pauses += 1
         self._ticked_at = now
 
+    def handed_over(self) -> None:
+        """This member has begun to hand over: whom it asks may follow another one before an election timeout."""
+        self._pauses += 1
+
     def elected(self) -> None:
         """This member has begun to lead: it has to commit something, and so apply what others have, first."""
         self._pauses += 1
@@ -65,6 +71,7 @@ class Leadership:
         """Whether this member leads, and neither that nor a pause is newer than a quorum's confirmation."""
         return (
             self._raft.is_leader
+            and not self._raft.handing_over
             and self._pauses == self._confirmed_pauses
             and self._clock.now() - self._ticked_at <= self._silence_seconds_max
         )
@@ -83,5 +90,6 @@ class Leadership:
         except EtcdError as error:
             log.warning("failed to check current member's leadership", error=error.message)
             return False
-        self._confirmed_pauses = max(self._confirmed_pauses, pauses)
+        if not self._raft.handing_over:
+            self._confirmed_pauses = max(self._confirmed_pauses, pauses)
         return self._raft.is_leader

@@ -22,6 +22,7 @@ from ..mvcc.alarm import Alarms
 from ..mvcc.autocompact import auto_compactor
 from ..mvcc.lease import Lessor, ttl_seconds_min
 from ..mvcc.quota import Quota
+from ..mvcc.restore import Restored
 from ..mvcc.store import Store
 from ..mvcc.watch import WatchHub
 from ..raft.config import Config as RaftConfig
@@ -307,6 +308,7 @@ class Node:
         self.peer.on_leader_change = self._leader_changed
         self.header.set_term(self.peer.term)
         self.peer.on_new_term = self.header.set_term
+        self.peer.on_hand_over = self.context.leadership.handed_over
         self.peer.on_log_full = self._log_failed
         self.applier.conf_change = self._conf_change
         self.applier.read_snapshot = self._read_snapshot
@@ -414,11 +416,11 @@ class Node:
     def _read_snapshot(self, snapshot: Snapshot) -> View:
         return self.opened.snapshots.open(snapshot.metadata.index)
 
-    def _restore(self, snapshot: Snapshot) -> None:
+    def _restore(self, snapshot: Snapshot, state: Restored) -> None:
         """The backend's content is another: everything that was read from it is read again."""
         backend, index = self.opened.backend, snapshot.metadata.index
         self.lessor.restore(backend)
-        self.store.restore(backend)
+        self.store.restore(backend, state=state)
         self.alarms.restore(backend)
         self.executor.restrict()
         self.membership.reload()

@@ -31,6 +31,14 @@ class Pending:
     def __len__(self) -> int:
         return len(self.by_index) + len(self.by_id) + len(self.held)
 
+    def appended(self, call: Call, index: int, term: int) -> None:
+        """The call's entry is at `index` of this leader's log; whoever was there in an earlier term has lost it."""
+        before = self.by_index.get(index)
+        if before is not None:
+            before.refuse(LeaderChanged())
+        call.term = term
+        self.by_index[index] = call
+
     def new_term(self, term: int) -> None:
         """The first entry of `term` is being applied: tell those whose entry came from a leader before it."""
         for waiting, error in (

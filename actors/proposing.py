@@ -90,8 +90,7 @@ class Proposing:
             self._refuse(call, refusal)
             return
         call.deadline = self._deadline()
-        call.term = raft.term
-        self.pending.by_index[index] = call
+        self.pending.appended(call, index, raft.term)
 
     def change(self, message: ProposeChange) -> None:
         """Propose a membership change of this member's."""
@@ -164,6 +163,10 @@ class Proposing:
                 pending.by_id[call.request_id] = call
             return
         assert last - first + 1 == len(calls), "a batch is appended whole"
+        if by_index and not by_index.keys().isdisjoint(range(first, last + 1)):
+            for index, call in enumerate(calls, first):
+                pending.appended(call, index, term)
+            return
         for index, call in enumerate(calls, first):
             call.term = term
             by_index[index] = call

@@ -37,7 +37,7 @@ from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
-from ..raft.types import ConfChange, ConfState, Entry, HardState, MessageType
+from ..raft.types import NO_NODE, ConfChange, ConfState, Entry, EntryType, HardState, MessageType
 from ..raft.types import Message as RaftMessage
 from ..raft.wal import WalSnapshot
 from .actor import PromptActor, Restart
@@ -110,6 +110,8 @@ class RaftPeer(PromptActor[Message]):
         self._request_ids = request_ids
         self._request_seconds_max = request_seconds_max
         self._saving: Ready | None = None
+        self._unapplied: Ready | None = None
+        self._installing = 0
         # What is known of the commit index at a restart may be more than the log was told.
         state = storage.initial_state()[0]
         self._unsaved: HardState | None = None if state == HardState() else state
@@ -130,6 +132,7 @@ class RaftPeer(PromptActor[Message]):
         self.apply: Callable[[Apply | ServeReads | Install], None]
         self.send: Callable[[Sequence[RaftMessage]], None] = lambda _messages: None
         self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
+        self.on_hand_over: Callable[[], None] = lambda: None
         self.on_new_term: Callable[[int], None] = lambda _term: None
         self.on_leader_change: Callable[[int, int], None] = lambda _leader, _term: None
         self.leader = 0
@@ -185,6 +188,11 @@ class RaftPeer(PromptActor[Message]):
         progress = raft.tracker.progress.get(member)
         return None if progress is None else progress.match
 
+    @property
+    def handing_over(self) -> bool:
+        """Whether another member may lead at any moment, without an election timeout in between."""
+        return self._node.raft.lead_transferee != NO_NODE
+
     async def wait_leader_change(self) -> None:
         """Return when this member knows of another leader, or of none any more."""
         await self._leader_changed.wait()
@@ -236,7 +244,7 @@ class RaftPeer(PromptActor[Message]):
             case ProposeAsLeader():
                 self.proposing.as_leader(message)
             case Installed():
-                self._complete()
+                self._installed()
             case CompactLog():
                 self._compact(message)
             case Campaign():
@@ -245,6 +253,7 @@ class RaftPeer(PromptActor[Message]):
                 for _ in range(ticks):
                     self._node.tick()
             case TransferLeader(to=to):
+                self.on_hand_over()
                 self._node.transfer_leader(to)
             case Unreachable(member=member):
                 self._node.report_unreachable(member)
@@ -343,7 +352,7 @@ class RaftPeer(PromptActor[Message]):
                 self._unsaved = ready.hard_state
                 self._storage.set_hard_state(ready.hard_state)
             self._send_late(ready)
-            node.advance(ready)
+            self._advance(ready)
 
     def _save(self, ready: Ready) -> bool:
         """Have it written; True if it is durable already, otherwise a Saved tells when."""
@@ -393,18 +402,33 @@ class RaftPeer(PromptActor[Message]):
         if ready.hard_state is not None:
             self._storage.set_hard_state(ready.hard_state)
         if ready.snapshot is not None:
+            self._installing += 1
             self.apply(Install(ready.snapshot, lambda: self.tell(Installed())))
-        else:
-            self._complete()
-
-    def _complete(self) -> None:
-        ready = self._saving
-        assert ready is not None, "a Ready is completed once"
         self._saving = None
         self._send_late(ready)
         if self._apply_after:
             self.apply(Apply(self._apply_after))
-        self._node.advance(ready)
+        self._advance(ready)
+
+    def _advance(self, ready: Ready) -> None:
+        """Tell raft that it is done, what was handed to the applier included.
+
+        While that installs a snapshot, entries wait there. This is of no matter for most of them, but raft must not
+        take a membership change for applied that is not: then the next Ready waits.
+        """
+        if self._installing and any(
+            entry.type is not EntryType.NORMAL for entry in ready.committed_entries
+        ):
+            self._saving = self._unapplied = ready
+        else:
+            self._node.advance(ready)
+
+    def _installed(self) -> None:
+        self._installing -= 1
+        ready, self._unapplied = self._unapplied, None
+        if ready is not None:
+            self._saving = None
+            self._advance(ready)
 
     def _send_late(self, ready: Ready) -> None:
         if len(ready.messages) > ready.early:

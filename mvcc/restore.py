@@ -27,7 +27,7 @@ from .revision import (
     packed_from_disk,
 )
 
-__all__ = ["FINISHED_COMPACT", "SCHEDULED_COMPACT", "Restored", "compact_mark", "restore"]
+__all__ = ["FINISHED_COMPACT", "SCHEDULED_COMPACT", "Restored", "compact_mark", "read_state"]
 
 SCHEDULED_COMPACT = b"scheduledCompactRev"
 FINISHED_COMPACT = b"finishedCompactRev"
@@ -36,12 +36,21 @@ ROWS_PER_READ = 10_000
 
 @attrs.frozen
 class Restored:
-    """What the backend says: the index, the current revision, and the compaction marks."""
+    """What the backend says: the index, the current revision, the compaction marks, and the keys with leases."""
 
     index: Index
     revision: int
     finished_compact: int
     scheduled_compact: int
+    key_leases: dict[bytes, int]
+
+    def attach(self, leases: LeaseHooks) -> None:
+        """Attach the keys to their leases; those of unknown leases are left alone."""
+        for key, lease in self.key_leases.items():
+            try:
+                leases.attach(lease, key)
+            except LeaseNotFound:
+                continue  # as in etcd: the key keeps its lease id and never expires
 
 
 def compact_mark(backend: Backend, name: bytes) -> int:
@@ -50,8 +59,8 @@ def compact_mark(backend: Backend, name: bytes) -> int:
     return NEVER_COMPACTED if mark is None else main_of(packed_from_disk(mark))
 
 
-def restore(backend: Backend, leases: LeaseHooks) -> Restored:
-    """Read everything; keys are attached to their leases, those of unknown leases are left alone."""
+def read_state(backend: Backend) -> Restored:
+    """Read everything; it may take seconds, on any thread that has the backend to itself."""
     index = Index()
     key_leases: dict[bytes, int] = {}
     revision = FIRST_REVISION
@@ -61,14 +70,10 @@ def restore(backend: Backend, leases: LeaseHooks) -> Restored:
         if len(rows) < ROWS_PER_READ:
             break
         start = rows[-1][0] + b"\0"
-    for key, lease in key_leases.items():
-        try:
-            leases.attach(lease, key)
-        except LeaseNotFound:
-            continue  # as in etcd: the key keeps its lease id and never expires
     finished = compact_mark(backend, FINISHED_COMPACT)
     scheduled = compact_mark(backend, SCHEDULED_COMPACT)
-    return Restored(index, max(revision, finished, scheduled), finished, scheduled)
+    newest = max(revision, finished, scheduled)
+    return Restored(index, newest, finished, scheduled, key_leases)
 
 
 def _add_rows(index: Index, rows: list[tuple[bytes, bytes]], key_leases: dict[bytes, int]) -> int:

@@ -30,7 +30,7 @@ from .index import KeyIndex
 from .keyvalue import deleted, encode, frame, lease_of, tombstone, value_of
 from .ranges import Found, RangeResult, open_end, run_range
 from .requests import DeleteRangeRequest, LeaseHooks, NoLeases, PutRequest, RangeRequest, TxnRequest
-from .restore import restore
+from .restore import Restored, read_state
 from .revision import MAIN_SHIFT, SUB_MAX, TOMBSTONE, disk_key
 from .txn import TxnResult, run_txn
 
@@ -85,17 +85,27 @@ class Store:
         self.counts = Counts()
         self._open(backend)
 
-    def restore(self, backend: Backend, *, lease_hooks: LeaseHooks | None = None) -> None:
-        """Start over from another backend, as after a snapshot from the leader was installed."""
+    def restore(
+        self,
+        backend: Backend,
+        *,
+        lease_hooks: LeaseHooks | None = None,
+        state: Restored | None = None,
+    ) -> None:
+        """Start over from another backend, as after a snapshot from the leader was installed.
+
+        With `state`, its content has been read already (see `restore.read_state`).
+        """
         self.backend.before_commit.remove(self._put_consistent_index)
         if lease_hooks is not None:
             self.leases = lease_hooks
-        self._open(backend)
+        self._open(backend, state)
 
-    def _open(self, backend: Backend) -> None:
+    def _open(self, backend: Backend, state: Restored | None = None) -> None:
         for bucket in ("key", "meta"):
             backend.create_bucket(bucket)
-        restored = restore(backend, self.leases)
+        restored = state or read_state(backend)
+        restored.attach(self.leases)
         self.backend = backend
         self._backend_put = backend.put
         self.index = restored.index

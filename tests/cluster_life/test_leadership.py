@@ -28,6 +28,7 @@ class Clock:
 class Raft:
     def __init__(self) -> None:
         self.is_leader = True
+        self.handing_over = False
         self.reads: list[tuple[Call, Callable[[], None]]] = []
 
     def read_index(self, call: Call, then: Callable[[], None]) -> None:
@@ -69,6 +70,20 @@ async def test_who_ticks_leads(leadership: Leadership, clock: Clock, raft: Raft)
     assert not certain(leadership)
     assert not await leadership.ensure()
     assert raft.reads == []
+
+
+async def test_a_leader_that_hands_over(leadership: Leadership, raft: Raft) -> None:
+    """The next one may lead at once, so a quorum is asked until the hand-over has come to nothing, and once more."""
+    leadership.handed_over()
+    raft.handing_over = True
+    for _ in range(2):
+        assert not certain(leadership)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leadership.ensure)
+            await trio.testing.wait_all_tasks_blocked()
+            raft.reads.pop()[1]()
+        raft.handing_over = False
+    assert certain(leadership)
 
 
 async def test_missing_time(leadership: Leadership, clock: Clock, raft: Raft) -> None:
