@@ -117,10 +117,14 @@ class Executor:
 
     def _put(self, request: Any) -> bytes:
         result = self.store.put(request)
+        if not self._answered:
+            return b""
         return put_response(self.header.framed(result.revision), result)
 
     def _delete_range(self, request: Any) -> bytes:
         result = self.store.delete_range(request)
+        if not self._answered:
+            return b""
         return delete_response(self.header.framed(result.revision), result)
 
     def _txn(self, request: Any) -> bytes:
