@@ -169,10 +169,10 @@ class Applier(PromptActor[Message]):
             term, index, kind, data = entry
             assert index == self.applied_index + 1, "no entry is left out"
             call = by_index.pop(index, None) if by_index else None
+            if call is not None and call.term != term:
+                call.refuse(LeaderChanged())
+                call = None
             if term != self.applied_term:
-                if call is not None and call.term != term:
-                    call.refuse(LeaderChanged())
-                    call = None
                 self._pending.new_term(term)
             # before the entry's writes, so that whichever commit takes them takes the index too
             store.consistent_index = index
@@ -232,6 +232,7 @@ class Applier(PromptActor[Message]):
             )
         self._store.consistent_index, self._store.term = meta.index, meta.term
         self.applied_index, self.applied_term = meta.index, meta.term
+        self._pending.installed(meta.index, meta.term)
         took = duration(self._world.clock.now() - started)
         log.info("applied snapshot", applied_index=meta.index, took=took)
         self._installing = False

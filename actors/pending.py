@@ -49,6 +49,12 @@ class Pending:
             for key in lost:
                 waiting.pop(key).refuse(error())
 
+    def installed(self, index: int, term: int) -> None:
+        """A snapshot has taken the place of all entries up to `index`: what became of calls there, nobody knows."""
+        for at in [at for at in self.by_index if at <= index]:
+            self.by_index.pop(at).refuse(TimeoutDueToLeaderFail())
+        self.new_term(term)
+
     def sweep(self, now: float) -> None:
         """Tell those that have waited too long."""
         for waiting in (self.by_index, self.by_id):

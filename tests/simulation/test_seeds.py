@@ -19,6 +19,7 @@ REGRESSIONS = {
     59: "a leader that was removed from two members answered reads of its own for a second",
     10518: "a member that joined and restarted before it had a log was not answered by simulated links",
     20049: "the record of an older snapshot of its own followed that of a received one in the log",
+    100027: "after a snapshot a member executed the calls of its former leadership in place of the log's entries",
 }
 """Seeds that have found a mistake, and which."""
 
