@@ -268,7 +268,8 @@ class Nemesis:
 
     async def shrink(self) -> None:
         """A voter is removed."""
-        await self.changes.remove(self._busy)
+        if self._majority_works(removed=1):
+            await self.changes.remove(self._busy)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -310,11 +311,18 @@ class Nemesis:
             for name, machine in self.cluster.machines.items()
             if name in self.cluster.expected and machine.up and name not in self._busy
         ]
-        if lasting:
-            voters = len(self.cluster.expected) + len(self._lost)
-            if 2 * (len(self._lost | self._may_fail) + 1) >= voters:
-                return None
+        if lasting and not self._majority_works(lost=1):
+            return None
         return self.random.choice(free) if free else None
+
+    def _majority_works(self, *, lost: int = 0, removed: int = 0) -> bool:
+        """Whether it does if `lost` more machines are lost, or `removed` more members that work are removed.
+
+        A removal whose result nobody knows may still come, and makes the majority smaller by a member that works.
+        """
+        leaving = sum(self.cluster.machines[name].leaving for name in self.cluster.expected)
+        voters = len(self.cluster.expected) + len(self._lost) - leaving - removed
+        return 2 * (len(self._lost | self._may_fail) + lost) < voters
 
     def _note(self, machine: Machine, what: str) -> None:
         self.cluster.trace.event(machine.name, what)
