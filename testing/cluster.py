@@ -25,6 +25,7 @@ import trio
 import trio.testing
 
 from ..actors.member import member_id
+from ..actors.node import Node
 from ..config import Config
 from ..rpc.pb.rpc_pb2 import (
     MemberAddRequest,
@@ -285,13 +286,17 @@ class Cluster:
         self.expected[machine.name] = None
         return self.start(machine)
 
+    def newest_node(self) -> Node | None:
+        """The member that has applied most, of those that are up: its table of members is the newest."""
+        nodes = [m.node for m in self.machines.values() if m.node is not None]
+        return max(nodes, key=lambda node: node.applier.applied_index, default=None)
+
     def reconcile(self) -> None:
         """Start who belongs to the cluster and is down; take for its members whom it takes for them.
 
         A change that nobody knows the outcome of may have happened, and left a member that was never started.
         """
-        nodes = [m.node for m in self.machines.values() if m.node is not None]
-        newest = max(nodes, key=lambda node: node.applier.applied_index, default=None)
+        newest = self.newest_node()
         if newest is None:
             for name in self.expected:
                 if not self.machines[name].up:
@@ -310,9 +315,12 @@ class Cluster:
             if machine.unplugged:
                 continue
             self.expected[name] = None
-            if not machine.up and name in self._configs:
+            config = self._configs.get(name)
+            if machine.up:
+                continue
+            if config is not None and config.initial_cluster_state == "new":
                 self.start(machine)
-            elif not machine.up:
+            else:  # as long as it has no log, it goes by the members that it is told of
                 self._join(machine, urls)
 
     async def promote(self, which: MachineLike) -> None:

@@ -320,9 +320,17 @@ class Nemesis:
 
         A removal whose result nobody knows may still come, and makes the majority smaller by a member that works.
         """
-        leaving = sum(self.cluster.machines[name].leaving for name in self.cluster.expected)
-        voters = len(self.cluster.expected) + len(self._lost) - leaving - removed
-        return 2 * (len(self._lost | self._may_fail) + lost) < voters
+        newest = self.cluster.newest_node()
+        if newest is None:
+            return False
+        voters = [
+            self.cluster.machine_at(member.peer_urls[0])
+            for member in newest.context.membership.voters()
+        ]
+        gone = self._lost | self._may_fail
+        works = [one for one in voters if one is not None and one.name not in gone]
+        leaving = sum(one.leaving for one in works) + removed
+        return 2 * (len(works) - leaving - lost) > len(voters) - leaving
 
     def _note(self, machine: Machine, what: str) -> None:
         self.cluster.trace.event(machine.name, what)
