@@ -14,6 +14,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import islice
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .plan import plan_of
 from .scenario import Result
@@ -91,9 +93,25 @@ def _results(
             yield done.result()
 
 
-def _seeds(text: str) -> Iterator[int]:
-    first, _, last = text.partition("-")
-    return iter(range(int(first), int(last or first) + 1))
+def _seeds(text: str) -> range:
+    first, dash, last = text.partition("-")
+    try:
+        return range(int(first), int(last if dash else first) + 1)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not A-B", param_hint="--seeds") from None
+
+
+def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
+    """The same, with a bar of progress on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("seeds", total=total)
+        for result in results:
+            yield result
+            bar.advance(task)
 
 
 @click.command()
@@ -118,7 +136,9 @@ def main(
         print(plan.describe())
         results = iter([simulate_checked(plan, Trace(out=sys.stdout if trace else None))])
     else:
-        results = _results(_seeds(seeds), members, processes, totals.started + seconds)
+        wanted = _seeds(seeds)
+        found = _results(iter(wanted), members, processes, totals.started + seconds)
+        results = _watched(found, len(wanted))
     for result in results:
         totals.add(result)
         if result.violations:
