@@ -13,7 +13,7 @@ import trio
 
 from ..mvcc.watch import WatchHub
 from .actor import Actor, Restart
-from .errors import MailboxFull
+from .errors import MailboxClosed, MailboxFull
 from .world import Clock
 
 __all__ = ["Broadcaster"]
@@ -50,7 +50,10 @@ class Broadcaster(Actor[CatchUp]):
         """Somebody lags; a wake-up that is pending already is enough."""
         try:
             self.ref.tell(CatchUp())
-        except MailboxFull:
+        except (
+            MailboxFull,
+            MailboxClosed,
+        ):  # when the node stops, the applier goes on for a moment
             return
 
     async def started(self) -> None:

@@ -13,7 +13,7 @@ from ..rpc.pb.rpc_pb2 import CompactionRequest
 from . import proposals
 from .actor import Actor, Restart
 from .context import RaftView
-from .errors import MailboxFull
+from .errors import MailboxClosed, MailboxFull
 from .log import Log, duration
 from .proposer import Proposer
 from .world import Clock
@@ -65,7 +65,10 @@ class Compactor(Actor[Sweep]):
         """There may be something to sweep."""
         try:
             self.ref.tell(Sweep())
-        except MailboxFull:
+        except (
+            MailboxFull,
+            MailboxClosed,
+        ):  # when the node stops, the applier goes on for a moment
             return
 
     def after_sweep(self, then: Callable[[], None]) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import trio
 
-from ..errors import TooManyRequests
+from ..errors import Stopped, TooManyRequests
 from .actor import Actor, Restart
-from .errors import MailboxFull
+from .errors import MailboxClosed, MailboxFull
 from .log import Log
 
 __all__ = ["Periodic", "Tasks"]
@@ -59,10 +59,13 @@ class Tasks(Actor[Work]):
         self.running = 0
 
     def spawn(self, work: Work) -> None:
-        """Run `work` in a task of its own; raises TooManyRequests at `TASKS_MAX`."""
+        """Run `work` in a task of its own; raises TooManyRequests at `TASKS_MAX`, and Stopped."""
         if self.running + len(self.mailbox) >= TASKS_MAX:
             raise TooManyRequests
-        self.ref.tell(work)
+        try:
+            self.ref.tell(work)
+        except MailboxClosed:
+            raise Stopped from None
 
     async def handle(self, batch: list[Work]) -> None:
         for work in batch:

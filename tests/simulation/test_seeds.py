@@ -20,6 +20,7 @@ REGRESSIONS = {
     10518: "a member that joined and restarted before it had a log was not answered by simulated links",
     20049: "the record of an older snapshot of its own followed that of a received one in the log",
     100027: "after a snapshot a member executed the calls of its former leadership in place of the log's entries",
+    400141: "a member that was stopping failed when it applied a compaction, as the compactor had stopped before",
 }
 """Seeds that have found a mistake, and which."""
 
