@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
@@ -53,14 +53,18 @@ class Result:
     faults: Counter[str] = attrs.Factory(Counter)
 
 
-def simulate(plan: Plan, trace: Trace | None = None) -> Result:
-    """Run a plan to its end."""
+def simulate(
+    plan: Plan,
+    trace: Trace | None = None,
+    kind: Callable[[Plan, Trace, Result], _Run] | None = None,
+) -> Result:
+    """Run a plan to its end, with the workload of `kind`."""
     trace = trace or Trace()
     result = Result(plan)
     started = time.perf_counter()
     with _logs_into(trace):
         try:
-            run(_Run(plan, trace, result).run, seed=plan.seed)
+            run((kind or _Run)(plan, trace, result).run, seed=plan.seed)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
             result.violations.append(f"the run broke off: {_told(error)}")
     result.seconds = time.perf_counter() - started

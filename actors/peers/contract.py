@@ -21,7 +21,6 @@ __all__ = [
     "PeerOwner",
     "PeerReply",
     "Peers",
-    "ProgressOfPeers",
 ]
 
 
@@ -155,12 +154,4 @@ class Peers(Protocol):
         self, member: int, verb: str, target: str, body: bytes = b"", *, seconds_max: float = 5.0
     ) -> PeerReply:
         """An HTTP request to a member, at any of its URLs; raises OSError when none answers in time."""
-        ...
-
-
-class ProgressOfPeers(Protocol):
-    """Of the leader: how far the other members have come."""
-
-    def match_index(self, member: int) -> int | None:
-        """The last log index that `member` is known to have; None when this node does not lead."""
         ...

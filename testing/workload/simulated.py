@@ -11,10 +11,9 @@ import trio
 from ..checkers import HashSample, History, Judgement, Log, Peace, QueueSample, judge
 from ..checkers.history import STAMPS_PER_SECOND
 from ..cluster import Cluster
-from ..determinism import run
 from ..machine import Machine
 from ..plan import Plan
-from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, _logs_into, _Run, _told
+from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, _Run, simulate
 from ..trace import Trace
 from .client import Endpoint
 from .recorder import Recorder
@@ -130,15 +129,4 @@ def _any(cluster: Cluster, random: Random) -> tuple[int, Endpoint]:
 
 def simulate_checked(plan: Plan, trace: Trace | None = None) -> Result:
     """Run a plan with the full workload to its end."""
-    trace = trace or Trace()
-    result = Result(plan)
-    started = time.perf_counter()
-    with _logs_into(trace):
-        try:
-            run(CheckedRun(plan, trace, result).run, seed=plan.seed)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
-            result.violations.append(f"the run broke off: {_told(error)}")
-    result.seconds = time.perf_counter() - started
-    result.digest = trace.digest()
-    result.events = trace.events
-    return result
+    return simulate(plan, trace, CheckedRun)
