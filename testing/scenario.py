@@ -1,7 +1,8 @@
-"""One simulated run: a cluster, clients and faults from a plan, peace at the end, and judgement.
+"""The frame of a simulated run: a cluster and faults from a plan, and peace at the end.
 
-At the end every fault is healed, and then a healthy cluster is owed: a leader, members that have all applied the
-same, answers to all. That is judged as strictly as what was promised during the faults.
+At the end every fault is healed, and then a healthy cluster is owed: a leader, and members that have all applied the
+same. That is judged as strictly as what was promised during the faults. What clients do meanwhile, and how their
+history is judged, is the workload's part: `workload/simulated.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +19,14 @@ from random import Random
 import attrs
 import trio
 
-from ..rpc.pb.rpc_pb2 import HashKVRequest
 from .cluster import Cluster
 from .determinism import run
-from .ledger import LedgerClient
 from .machine import Machine
 from .nemesis import Nemesis
 from .plan import Plan
 from .trace import Trace, TraceHandler
 
-__all__ = ["Result", "simulate"]
+__all__ = ["Result", "Scenario", "simulate"]
 
 START_SECONDS_MAX = 60.0
 PEACE_SECONDS_MAX = 60.0
@@ -53,18 +53,13 @@ class Result:
     faults: Counter[str] = attrs.Factory(Counter)
 
 
-def simulate(
-    plan: Plan,
-    trace: Trace | None = None,
-    kind: Callable[[Plan, Trace, Result], _Run] | None = None,
-) -> Result:
+def simulate(plan: Plan, trace: Trace, kind: Callable[[Plan, Trace, Result], Scenario]) -> Result:
     """Run a plan to its end, with the workload of `kind`."""
-    trace = trace or Trace()
     result = Result(plan)
     started = time.perf_counter()
     with _logs_into(trace):
         try:
-            run((kind or _Run)(plan, trace, result).run, seed=plan.seed)
+            run(kind(plan, trace, result).run, seed=plan.seed)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
             result.violations.append(f"the run broke off: {_told(error)}")
     result.seconds = time.perf_counter() - started
@@ -92,7 +87,9 @@ def _told(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).strip()
 
 
-class _Run:
+class Scenario(ABC):
+    """One run: `scenario` is what happens in it."""
+
     def __init__(self, plan: Plan, trace: Trace, result: Result) -> None:
         self.plan = plan
         self.trace = trace
@@ -110,7 +107,7 @@ class _Run:
             )
             self.nemesis = Nemesis(self.cluster, self.plan, Random(self.random.getrandbits(64)))
             try:
-                await self._scenario()
+                await self.scenario()
             finally:
                 self.result.virtual_seconds = trio.current_time()
                 self.result.violations += self.nemesis.unexpected
@@ -121,22 +118,9 @@ class _Run:
                         await machine.kill()
                 nursery.cancel_scope.cancel()
 
-    async def _scenario(self) -> None:
-        names = [self._machine(number).name for number in range(self.plan.members)]
-        self.cluster.bootstrap(names)
-        with trio.fail_after(START_SECONDS_MAX):
-            await self.cluster.leader()
-        clients = [
-            LedgerClient(self.cluster, n, Random(self.random.getrandbits(64))) for n in range(4)
-        ]
-        async with trio.open_nursery() as nursery:
-            for client in clients:
-                nursery.start_soon(client.run)
-            await self.nemesis.run()
-            nursery.cancel_scope.cancel()
-        self.trace.event("-", "peace")
-        if await self._peace():
-            await self._judge(clients)
+    @abstractmethod
+    async def scenario(self) -> None:
+        """Start the cluster, load it while the nemesis runs, and judge."""
 
     def _machine(self, number: int) -> Machine:
         machine = self.cluster.new_machine()
@@ -180,24 +164,3 @@ class _Run:
                 f" {node.applier.applied_index} of {node.peer.last_index}"
             )
         return "; ".join(told)
-
-    async def _judge(self, clients: list[LedgerClient]) -> None:
-        violations = self.result.violations
-        with trio.move_on_after(PEACE_SECONDS_MAX) as scope:
-            for client in clients:
-                for name in self.cluster.expected:
-                    await client.get(self.cluster.machines[name])
-                violations += client.violations
-                self.result.answered += client.answered
-            await self._compare_hashes()
-        if scope.cancelled_caught:
-            violations.append(f"no answers in peace: {self._state()}")
-
-    async def _compare_hashes(self) -> None:
-        found: dict[tuple[int, int, int], list[str]] = {}
-        for name in self.cluster.expected:
-            told = await self.cluster.client(name).call("Maintenance/HashKV", HashKVRequest())
-            key = told.hash, told.compact_revision, told.header.revision
-            found.setdefault(key, []).append(name)
-        if len(found) > 1:
-            self.result.violations.append(f"members differ: {found}")

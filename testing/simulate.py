@@ -6,6 +6,7 @@ told with the one command that replays it, and makes the exit status 1.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from .workload.simulated import simulate_checked
 __all__ = ["main"]
 
 TASKS_PER_PROCESS = 4
+TELL_SECONDS = 60.0
 
 
 def replay_command(seed: int, members: int | None) -> str:
@@ -70,17 +72,37 @@ class _Totals:
         )
 
 
+class _End:
+    """When no more runs begin: after some time, or at the first SIGINT or SIGTERM; the second one kills."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.perf_counter() + seconds
+
+    def passed(self) -> bool:
+        return time.perf_counter() > self._deadline
+
+    def at_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, _frame: object) -> None:
+        self._deadline = float("-inf")
+        signal.signal(number, signal.SIG_DFL)
+        print("finishing the runs that have begun", file=sys.stderr, flush=True)
+
+
 def _results(
-    seeds: Iterator[int], members: int | None, processes: int, deadline: float
+    seeds: Iterator[int], members: int | None, processes: int, end: _End
 ) -> Iterator[Result]:
     """The results in the order in which they come, until seeds or time are used up."""
     if processes == 1:
         for seed in seeds:
             yield run_seed(seed, members)
-            if time.perf_counter() > deadline:
+            if end.passed():
                 return
         return
-    with ProcessPoolExecutor(processes, max_tasks_per_child=None) as pool:
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all
+    with ProcessPoolExecutor(processes, initializer=signal.signal, initargs=ignore) as pool:
         waiting = {
             pool.submit(run_seed, seed, members)
             for seed in islice(seeds, processes * TASKS_PER_PROCESS)
@@ -88,7 +110,7 @@ def _results(
         while waiting:
             done = next(as_completed(waiting))
             waiting.discard(done)
-            if time.perf_counter() < deadline:
+            if not end.passed():
                 waiting |= {pool.submit(run_seed, seed, members) for seed in islice(seeds, 1)}
             yield done.result()
 
@@ -102,16 +124,20 @@ def _seeds(text: str) -> range:
 
 
 def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
-    """The same, with a bar of progress on a terminal."""
+    """The same, with a bar of progress on a terminal, and a line a minute elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         task = bar.add_task("seeds", total=total)
-        for result in results:
+        told = time.perf_counter()
+        for done, result in enumerate(results, 1):
             yield result
             bar.advance(task)
+            if bar.disable and time.perf_counter() - told > TELL_SECONDS:
+                told = time.perf_counter()
+                print(f"{done} of {total} seeds", file=sys.stderr, flush=True)
 
 
 @click.command()
@@ -137,7 +163,9 @@ def main(
         results = iter([simulate_checked(plan, Trace(out=sys.stdout if trace else None))])
     else:
         wanted = _seeds(seeds)
-        found = _results(iter(wanted), members, processes, totals.started + seconds)
+        end = _End(seconds)
+        end.at_signals()
+        found = _results(iter(wanted), members, processes, end)
         results = _watched(found, len(wanted))
     for result in results:
         totals.add(result)

@@ -13,7 +13,7 @@ from ..checkers.history import STAMPS_PER_SECOND
 from ..cluster import Cluster
 from ..machine import Machine
 from ..plan import Plan
-from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, _Run, simulate
+from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, Scenario, simulate
 from ..trace import Trace
 from .client import Endpoint
 from .recorder import Recorder
@@ -29,7 +29,7 @@ PAUSE_SECONDS = (0.01, 0.15)
 CLOCK_SKEW = 0.2  # plans let clocks differ by 0.15
 
 
-class CheckedRun(_Run):
+class CheckedRun(Scenario):
     """One run; `history` and `judgement` can be looked at afterwards."""
 
     history: History
@@ -38,7 +38,7 @@ class CheckedRun(_Run):
     _log: Log | None = None
     _hashes: Sequence[HashSample] = ()
 
-    async def _scenario(self) -> None:
+    async def scenario(self) -> None:
         names = [self._machine(number).name for number in range(self.plan.members)]
         self.cluster.bootstrap(names)
         with trio.fail_after(START_SECONDS_MAX):
@@ -129,4 +129,4 @@ def _any(cluster: Cluster, random: Random) -> tuple[int, Endpoint]:
 
 def simulate_checked(plan: Plan, trace: Trace | None = None) -> Result:
     """Run a plan with the full workload to its end."""
-    return simulate(plan, trace, CheckedRun)
+    return simulate(plan, trace or Trace(), CheckedRun)

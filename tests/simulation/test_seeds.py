@@ -13,8 +13,8 @@ from triode.testing.plan import FAULTS, plan_of
 from triode.testing.scenario import Result
 from triode.testing.workload.simulated import simulate_checked
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "120"))
-SEEDS_PER_TEST = 20
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "240"))
+SEEDS_PER_TEST = 40
 REGRESSIONS = {
     59: "a leader that was removed from two members answered reads of its own for a second",
     10518: "a member that joined and restarted before it had a log was not answered by simulated links",
