@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ..errors import Code, EtcdError, TriodeError, by_text
+from ..errors import Code, Compacted, EtcdError, TriodeError, by_text
 
 __all__ = [
     "CallFailed",
     "ClientClosed",
     "ConnectionLost",
     "EndpointError",
+    "KeyExists",
+    "LeaseLost",
+    "Locked",
+    "TooManyClients",
     "Unreachable",
     "UntrustedServer",
+    "WatchCompacted",
     "error_of",
 ]
 
@@ -61,6 +66,48 @@ class UntrustedServer(Unreachable):
     """Every endpoint was refused for what its certificate says, or refused ours, or speaks no TLS."""
 
     text: ClassVar[str] = "no endpoint could be trusted"
+
+
+class WatchCompacted(Compacted):  # type: ignore[misc, valid-type]
+    """The watch needs history that is gone: read the keys anew, and watch from there on.
+
+    Attributes:
+        compact_revision: the oldest revision that can still be watched from.
+    """
+
+    def __init__(self, compact_revision: int) -> None:
+        self.compact_revision = compact_revision
+        super().__init__()
+
+    def __str__(self) -> str:
+        return f"{self.message}: the oldest there is, is {self.compact_revision}"
+
+
+class LeaseLost(TriodeError):
+    """A lease that a block relied on has run out, or was revoked, before the block had ended.
+
+    Attributes:
+        lease_id: which one.
+    """
+
+    def __init__(self, lease_id: int, why: str) -> None:
+        self.lease_id = lease_id
+        super().__init__(f"lease {lease_id:x} is lost: {why}")
+
+
+class Locked(TriodeError):
+    """The lock is not to be had at once."""
+
+    def __init__(self) -> None:
+        super().__init__("mutex: Locked by another session")
+
+
+class KeyExists(TriodeError):
+    """The key of a recipe is there already."""
+
+
+class TooManyClients(TriodeError):
+    """A double barrier has as many clients as it takes."""
 
 
 class CallFailed(Exception):
