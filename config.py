@@ -191,6 +191,14 @@ class Config:
 
     cors: str = _setting("*", SECURITY, "Origins that browsers may call from, comma-separated.")
     host_whitelist: str = _setting("*", SECURITY, "Host names that HTTP requests may name.")
+    ui: str = _setting(
+        "read-only",
+        SECURITY,
+        "The page at /ui: not there, for looking, or for changing things as well.",
+        "off",
+        "read-only",
+        "read-write",
+    )
 
     log_level: str = _setting(
         "info",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 import trio
@@ -29,6 +29,9 @@ from .failures import refusal_of
 from .outbox import Outbox
 from .pages import Pages
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .ui.endpoints import Ui
 
 __all__ = ["Http1Connection", "Http1Settings"]
 
@@ -53,9 +56,11 @@ class Http1Settings:
         gateway_enabled: bool,
         message_bytes_max: int,
         access: Access | None = None,
+        ui: Callable[[], Ui] | None = None,
     ) -> None:
         self.access = access or Access()
         self.pages = pages
+        self.ui = ui
         self.dispatcher = dispatcher
         self.outbox = outbox
         self.gateway_enabled = gateway_enabled
@@ -181,7 +186,7 @@ class Http1Connection:
             await self._whole_body()
             await self._reply(page, verb)
             return
-        found = gateway.route(verb, target) if self._settings.gateway_enabled else None
+        found = self._find(verb, target, fields, host)
         if isinstance(found, Method):
             try:
                 options = call_options(fields)
@@ -193,6 +198,18 @@ class Http1Connection:
             return
         await self._whole_body()
         await self._reply(found or not_found(), verb)
+
+    def _find(
+        self, verb: str, target: str, fields: list[tuple[bytes, bytes]], host: bytes
+    ) -> Method | HttpReply | None:
+        """An RPC, of the gateway or of the page at `/ui`, or what is answered instead."""
+        settings = self._settings
+        if settings.ui is not None and target.startswith("/ui"):
+            found = settings.ui().answer(verb, target, fields, host.decode("latin-1"))
+            if found is not None:
+                self._for_browsers = []  # for its own origin only, whatever `cors` allows
+                return found
+        return gateway.route(verb, target) if settings.gateway_enabled else None
 
     async def _reply(self, reply: HttpReply, verb: str = "POST") -> None:
         length = ("Content-Length", str(len(reply.body)))

@@ -5,7 +5,8 @@ The pages and the unary calls of the JSON gateway; its streams are HTTP/1.1 only
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Code
 from ..rpc import gateway
@@ -21,6 +22,9 @@ from .dispatch import Dispatcher
 from .failures import refusal_of
 from .outbox import Outbox
 from .pages import Pages
+
+if TYPE_CHECKING:
+    from .ui.endpoints import Ui
 
 __all__ = ["Http2Pages", "Http2Reply"]
 
@@ -45,8 +49,10 @@ class Http2Pages:
         gateway_enabled: bool,
         grpc_only: bool = False,
         access: Access | None = None,
+        ui: Callable[[], Ui] | None = None,
     ) -> None:
         self._grpc_only = grpc_only
+        self._ui = ui
         self._access = access or Access()
         self._pages = pages
         self._dispatcher = dispatcher
@@ -57,12 +63,13 @@ class Http2Pages:
         """The reply to a request."""
         if head.path in METHODS:
             return _not_grpc(head)
+        for_ui = self._ui is not None and head.path.startswith("/ui")
         try:
             reply = await self._reply(head, body)
         except Exception as error:  # noqa: BLE001
             refusal = refusal_of(error, head.path)
             reply = gateway.encode_error(refusal.status, refusal.message)
-        headers = [*reply.headers, *self._access.headers(head.fields)]
+        headers = [*reply.headers, *([] if for_ui else self._access.headers(head.fields))]
         fields = [(name.lower().encode(), value.encode()) for name, value in headers]
         fields.append((b"content-length", b"%d" % len(reply.body)))
         return Http2Reply(reply.status, tuple(fields), b"" if head.method == "HEAD" else reply.body)
@@ -76,7 +83,7 @@ class Http2Pages:
         page = await self._pages.answer(head.method, head.path)
         if page is not None:
             return page
-        found = gateway.route(head.method, head.path) if self._gateway_enabled else None
+        found = self._find(head)
         if not isinstance(found, Method):
             return found or not_found()
         if not found.unary:
@@ -84,6 +91,14 @@ class Http2Pages:
         request = gateway.decode_request(found.request, body)
         message = await self._ask(found, request.SerializeToString(), head)
         return gateway.encode_reply(found.response, message)
+
+    def _find(self, head: RequestHead) -> Method | HttpReply | None:
+        """An RPC, of the gateway or of the page at `/ui`, or what is answered instead."""
+        if self._ui is not None and head.path.startswith("/ui"):
+            found = self._ui().answer(head.method, head.path, head.fields, head.authority)
+            if found is not None:
+                return found
+        return gateway.route(head.method, head.path) if self._gateway_enabled else None
 
     async def _ask(self, method: Method, message: bytes, head: RequestHead) -> bytes:
         options = call_options(head.fields)

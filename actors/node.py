@@ -116,7 +116,12 @@ class Node:
         self.monitors = Monitors(self.context, self.dispatcher.maintenance)
         self.pages = Pages(self.context, self.dispatcher, self.metrics)
         self.clients = ClientListener(
-            self.context, self.dispatcher, self.outbox, self.pages, *listening
+            self.context,
+            self.dispatcher,
+            self.outbox,
+            self.pages,
+            *listening,
+            root=lambda: self.supervisor,
         )
         self.observer = Observer(self, Metrics(), grpc)
         self.local = LocalClient(self.dispatcher, self.outbox)

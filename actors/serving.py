@@ -11,7 +11,7 @@ import itertools
 import resource
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import trio
 
@@ -32,6 +32,7 @@ from .transport import Transport
 if TYPE_CHECKING:
     from .http1 import Http1Connection
     from .http2_pages import Http2Pages
+    from .ui.endpoints import Ui
 
 __all__ = ["ClientListener", "ConnectionActor"]
 
@@ -40,6 +41,7 @@ FIRST_BYTES_SECONDS_MAX = 30.0  # to say anything at all
 DRAIN_SECONDS_MAX = 3.0
 DRAIN_POLL_SECONDS = 0.01
 CONNECTIONS_MAX = 65_536
+OFF: Final = "off"  # of the setting `ui`
 DESCRIPTORS_RESERVED = 150  # of the process, for files: as etcd does
 log = Log("triode.serving")
 
@@ -126,11 +128,21 @@ class ClientListener(Supervisor):
         bound: Sequence[Bound],
         http: Sequence[Bound] = (),
         metrics: Sequence[Bound] = (),
+        *,
+        root: Callable[[], Supervisor] | None = None,
     ) -> None:
         super().__init__("clients")
         config = node.config
         message_bytes_max = config.max_request_bytes + GRPC_OVERHEAD_BYTES
         access = Access(config.cors, config.host_whitelist)
+
+        @cache
+        def page() -> Ui:
+            from .ui.endpoints import Ui
+
+            return Ui(node, config.ui, root or (lambda: self))
+
+        ui = None if config.ui == OFF else page
 
         @cache
         def http2_pages() -> Http2Pages:
@@ -143,9 +155,10 @@ class ClientListener(Supervisor):
                 gateway_enabled=config.enable_grpc_gateway,
                 grpc_only=bool(http),
                 access=access,
+                ui=ui,
             )
 
-        def http1(transport: Transport, *, gateway: bool) -> Http1Connection:
+        def http1(transport: Transport, *, gateway: bool, ui: Any = ui) -> Http1Connection:
             from .http1 import Http1Connection, Http1Settings
 
             settings = Http1Settings(
@@ -155,6 +168,7 @@ class ClientListener(Supervisor):
                 gateway_enabled=gateway,
                 message_bytes_max=message_bytes_max,
                 access=access,
+                ui=ui,
             )
             return Http1Connection(transport, settings)
 
@@ -170,10 +184,11 @@ class ClientListener(Supervisor):
             keepalive_timeout_seconds=config.grpc_keepalive_timeout,
         )
         gateway = partial(http1, gateway=config.enable_grpc_gateway)
+        plain = partial(http1, gateway=False, ui=None)
         self._clients = Protocols(grpc, None if http else gateway)
         self._others = [
             ("serving client traffic over HTTP only", http, Protocols(None, gateway)),
-            ("serving metrics and health", metrics, Protocols(None, partial(http1, gateway=False))),
+            ("serving metrics and health", metrics, Protocols(None, plain)),
         ]
         self._numbers = itertools.count(1)
         self.bound = bound

@@ -1,0 +1,116 @@
+"""Which request to `/ui` is what, and whether it may be: the page, its own endpoints, the part of the gateway it uses.
+
+The page calls RPCs below `/ui/v3/`, not below `/v3/`: there the server decides what a page of this mode may
+do. `read-only` is so a property of the server and not of a page that hides its buttons. It says nothing about
+gRPC and the gateway itself, which are on the same port.
+
+A page of somebody else's must not use this one through the browser of a person who can reach it. What comes
+from another origin is refused here whatever the setting `cors` says; see `origin_refusal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from ..errors import Code
+from .gateway import encode_error
+from .http_reply import HttpReply, error_page, method_not_allowed, not_found
+from .methods import REST_PATHS, Method
+
+__all__ = ["API", "MODES", "OFF", "READ_ONLY", "READ_WRITE", "WRITES", "is_ui", "route"]
+
+OFF: Final = "off"
+READ_ONLY: Final = "read-only"
+READ_WRITE: Final = "read-write"
+MODES: Final = (OFF, READ_ONLY, READ_WRITE)
+
+PAGE: Final = "/ui"
+API: Final = {"/ui/api/node": "node", "/ui/api/actors": "actors"}
+"""The endpoints for what the gateway does not offer, by path."""
+GATEWAY: Final = "/ui/v3/"
+
+READS: Final = frozenset(
+    {
+        "/v3/kv/range",
+        "/v3/watch",
+        "/v3/lease/leases",
+        "/v3/lease/timetolive",
+        "/v3/cluster/member/list",
+        "/v3/maintenance/status",
+    }
+)
+WRITES: Final = frozenset(
+    {
+        "/v3/kv/put",
+        "/v3/kv/txn",
+        "/v3/kv/deleterange",
+        "/v3/kv/compaction",
+        "/v3/lease/grant",
+        "/v3/lease/revoke",
+        "/v3/maintenance/alarm",
+    }
+)
+REFUSAL: Final = (
+    "triode: this page is read-only; start the member with ui = read-write to change that"
+)
+FOREIGN: Final = "This page answers to itself only: the request comes from another origin."
+OURS: Final = ("same-origin", "none")  # of Sec-Fetch-Site; "none" is a person who types the address
+
+
+def is_ui(target: str) -> bool:
+    """Whether a request target is below `/ui`."""
+    return target.startswith(PAGE) and target[3:4] in ("", "/", "?")
+
+
+def route(
+    mode: str, verb: str, target: str, headers: Iterable[tuple[bytes, bytes]], authority: str
+) -> str | Method | HttpReply:
+    """What a request below `/ui` asks for: "page", "node" or "actors", an RPC, or the reply to send at once.
+
+    `headers` have lower-case names; `authority` is the Host that was asked.
+    """
+    path = unquote(target.partition("?")[0])
+    if path in (PAGE, PAGE + "/"):
+        return "page" if verb in ("GET", "HEAD") else method_not_allowed("GET, HEAD")
+    refusal = origin_refusal(headers, authority)
+    if refusal is not None:
+        return refusal
+    if path in API:
+        return API[path] if verb in ("GET", "HEAD") else method_not_allowed("GET, HEAD")
+    if not path.startswith(GATEWAY):
+        return not_found()
+    rest = path.removeprefix(PAGE)
+    if rest not in READS | WRITES:
+        return encode_error(Code.NOT_FOUND, "Not Found")
+    if verb != "POST":
+        return method_not_allowed("POST")
+    if rest in WRITES and mode != READ_WRITE:
+        return encode_error(Code.PERMISSION_DENIED, REFUSAL)
+    return REST_PATHS[rest]
+
+
+def origin_refusal(headers: Iterable[tuple[bytes, bytes]], authority: str) -> HttpReply | None:
+    """403 for what a page of another origin makes a browser send; None for everybody else.
+
+    Browsers say by Sec-Fetch-Site how the page that asks is related to what it asks for, but to
+    trustworthy addresses only (HTTPS, loopback). Everywhere they send the Origin with what can change something.
+    Programs that are no browsers send neither.
+    """
+    found = dict(headers)
+    site = found.get(b"sec-fetch-site", b"").decode("latin-1")
+    if site:
+        return None if site in OURS else error_page(403, FOREIGN)
+    origin = found.get(b"origin", b"").decode("latin-1")
+    if origin and _authority_of(origin) != authority.lower():
+        return error_page(403, FOREIGN)
+    return None
+
+
+def _authority_of(origin: str) -> str:
+    """Host and port of an origin; of "null" and what is no URL, something that is no authority."""
+    try:
+        return urlsplit(origin).netloc.lower() or " "
+    except ValueError:
+        return " "
