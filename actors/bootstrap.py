@@ -21,7 +21,16 @@ from .member import Member, cluster_id, member_id
 from .same_urls import Resolve, no_name_is_resolved, resolve_host, same_urls
 from .world import World
 
-__all__ = ["Bootstrap", "Initialized", "first_members", "join", "new_cluster", "plan", "restart"]
+__all__ = [
+    "Bootstrap",
+    "Initialized",
+    "check_advertised",
+    "first_members",
+    "join",
+    "new_cluster",
+    "plan",
+    "restart",
+]
 
 log = Log("triode.bootstrap")
 BOOTSTRAPPED_SECONDS_MAX = 1.0
@@ -77,7 +86,7 @@ async def plan(config: Config, world: World, found: Initialized | None = None) -
     if config.initial_cluster_state == "existing":
         return await _join(config, world, urls)
     mine = urls.get(config.name, ())
-    await _check_advertised(config, mine)
+    await check_advertised(config, mine)
     decided = new_cluster(config, urls)
     others = [url for name, theirs in urls.items() if name != config.name for url in theirs]
     known = await existing.ask_members(world, others, seconds_max=BOOTSTRAPPED_SECONDS_MAX)
@@ -212,7 +221,7 @@ async def _initial_urls(config: Config) -> Urls:
     return {config.name: tuple(sorted(config.initial_advertise_peer_urls))}
 
 
-async def _check_advertised(config: Config, mine: Sequence[str]) -> None:
+async def check_advertised(config: Config, mine: Sequence[str]) -> None:
     """What this member tells of itself must be what the others are told; host names are resolved."""
     advertised = config.initial_advertise_peer_urls
     if not mine or await same_urls(advertised, mine, resolve_host):

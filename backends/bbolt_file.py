@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from ..errors import CorruptData, StorageError
 from .bbolt_format import (
@@ -39,6 +39,17 @@ DEPTH_MAX = 64
 
 PAGE_SIZE_BITS = range(9, 17)
 """Page sizes that are tried when the first meta page is torn: 512 B to 64 KiB."""
+_PAGE_SIZES = frozenset(1 << bits for bits in PAGE_SIZE_BITS)
+
+
+class Meta(NamedTuple):
+    """A meta page: the greater `transaction` counts. `root` and `freelist` are page numbers."""
+
+    transaction: int
+    page_bytes: int
+    root: int
+    pages: int
+    freelist: int
 
 
 class BboltView(View):
@@ -63,9 +74,10 @@ class BboltView(View):
             raise StorageError(f"{path}: the file is empty") from error
         self._page_bytes = PAGE_BYTES
         try:
-            root = self._newest_meta()
+            self.meta = self._newest_meta()
+            self._page_bytes = self.meta.page_bytes
             self._roots: dict[str, int] = {}
-            for flags, key, at, _ in self._elements(self._page(root), b"", 0):
+            for flags, key, at, _ in self._elements(self._page(self.meta.root), b"", 0):
                 if flags & BUCKET_ELEMENT:
                     inner, _sequence = BUCKET.unpack_from(self._data, at)
                     here = at + BUCKET.size if inner == 0 else self._page(inner)
@@ -79,32 +91,41 @@ class BboltView(View):
     def _corrupt(self, what: str) -> NoReturn:
         raise CorruptData(f"{self.path}: not a sound bbolt file: {what}")
 
-    def _newest_meta(self) -> int:
-        """The root page of the last transaction; sets the page size."""
+    @property
+    def total_bytes(self) -> int:
+        """The pages of the file that are counted by its last transaction; more may follow, unused."""
+        return self.meta.pages * self.meta.page_bytes
+
+    @property
+    def data(self) -> bytes | mmap.mmap:
+        """The whole file."""
+        return self._data
+
+    def _newest_meta(self) -> Meta:
+        """That of the last transaction."""
         first = self._meta(0)
         # The second is one page further, which the first should know; else every size is tried.
-        sizes = [first[1]] if first else [1 << n for n in PAGE_SIZE_BITS]
-        seconds = [meta for size in sizes if (meta := self._meta(size)) and meta[1] == size]
+        sizes = [first.page_bytes] if first else sorted(_PAGE_SIZES)
+        seconds = [meta for size in sizes if (meta := self._meta(size)) and meta.page_bytes == size]
         newest = max(filter(None, [first, *seconds]), default=None)
         if newest is None:
             self._corrupt("it has no valid meta page")
-        _, self._page_bytes, root, pages = newest
-        if pages * self._page_bytes > len(self._data):
+        if newest.pages * newest.page_bytes > len(self._data):
             self._corrupt("it is cut short")
-        return root
+        return newest
 
-    def _meta(self, page: int) -> tuple[int, int, int, int] | None:
-        """(transaction, page size, root page, pages) of the meta page at offset `page`, when valid."""
+    def _meta(self, page: int) -> Meta | None:
+        """The meta page at offset `page`, when it is valid."""
         at = page + PAGE.size
         if at + META.size + CHECKSUM.size > len(self._data):
             return None
         fields = META.unpack_from(self._data, at)
-        magic, version, page_bytes, _, root, _, _, pages, transaction = fields
+        magic, version, page_bytes, _, root, _, freelist, pages, transaction = fields
         (checksum,) = CHECKSUM.unpack_from(self._data, at + META.size)
-        valid = (magic, version) == (MAGIC, VERSION)
+        valid = (magic, version) == (MAGIC, VERSION) and page_bytes in _PAGE_SIZES
         if not valid or checksum != fnv1a(self._data[at : at + META.size]):
             return None
-        return transaction, page_bytes, root, pages
+        return Meta(transaction, page_bytes, root, pages, freelist)
 
     def _page(self, id: int) -> int:
         at: int = id * self._page_bytes

@@ -13,6 +13,7 @@ from __future__ import annotations
 import attrs
 
 from ..backends.buffer import Backend
+from ..backends.contract import Reader
 from ..errors import LeaseNotFound
 from .index import Index, KeyIndex
 from .keyvalue import split_key, tail_fields
@@ -53,13 +54,13 @@ class Restored:
                 continue  # as in etcd: the key keeps its lease id and never expires
 
 
-def compact_mark(backend: Backend, name: bytes) -> int:
+def compact_mark(backend: Backend | Reader, name: bytes) -> int:
     """A compaction mark of the bucket `meta`, NEVER_COMPACTED when it is not there."""
     mark = backend.get("meta", name)
     return NEVER_COMPACTED if mark is None else main_of(packed_from_disk(mark))
 
 
-def read_state(backend: Backend) -> Restored:
+def read_state(backend: Backend | Reader) -> Restored:
     """Read everything; it may take seconds, on any thread that has the backend to itself."""
     index = Index()
     key_leases: dict[bytes, int] = {}
