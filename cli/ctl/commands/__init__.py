@@ -1,0 +1,3 @@
+"""One module per group of commands; each has `COMMANDS`."""
+
+from __future__ import annotations

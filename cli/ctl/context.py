@@ -1,0 +1,104 @@
+"""What a command of triodectl is run with: its flags and arguments, a client, a printer.
+
+async def run(ctx: Context) -> int | None:
+if len(ctx.arguments) != 1:
+raise Failure("... needs 1 argument", BAD_ARGUMENTS)
+async with ctx.client() as client:
+response = await ctx.call(client, "Lease/LeaseGrant", LeaseGrantRequest(TTL=60))
+ctx.show(GrantView(response))
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..common.command import Invocation
+from ..common.exits import BAD_FEATURE, Failure
+from .global_flags import FORMATS
+from .view import View, show
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from ...client.client import Client
+
+__all__ = ["Context"]
+
+DEADLINE_TEXT = "context deadline exceeded"
+
+
+class Context(Invocation):
+    """One run of a command of triodectl."""
+
+    _settled = False
+
+    def settle(self) -> None:
+        """Complete the flags from the environment, and check those that all commands share.
+
+        etcdctl does it as it makes its client: after a command has looked at its own arguments.
+
+        Raises:
+            Failure: a variable is in conflict with a flag, or the output format is unknown.
+        """
+        if self._settled:
+            return
+        self._settled = True
+        from .environment import complete
+
+        complete(self.flags)
+        if self.form not in FORMATS:
+            raise Failure("unsupported output format", BAD_FEATURE)
+
+    @property
+    def form(self) -> str:
+        """The output format: simple, fields, json, protobuf or table."""
+        return self.flags.text("write-out")
+
+    @property
+    def hex(self) -> bool:
+        """`--hex`."""
+        return self.flags.switch("hex")
+
+    @asynccontextmanager
+    async def client(self, **changes: Any) -> AsyncIterator[Client]:
+        """A client as the global flags say; `changes` override arguments of `triode.connect`.
+
+        Raises:
+            Failure: the flags are wrong, or there is nobody to connect to.
+        """
+        self.settle()
+        from .connecting import connect
+
+        async with connect(self.flags, **changes) as client:
+            yield client
+
+    @contextmanager
+    def deadline(self, seconds: float | None = None) -> Iterator[None]:
+        """Ends what takes longer than `--command-timeout` (or these seconds).
+
+        Raises:
+            Failure: it did, in etcdctl's words.
+        """
+        import trio
+
+        try:
+            with trio.fail_after(
+                self.flags.seconds("command-timeout") if seconds is None else seconds
+            ):
+                yield
+        except trio.TooSlowError:
+            raise Failure(DEADLINE_TEXT) from None
+
+    async def call(
+        self, client: Client, method: str, request: Message, *, endpoint: str | None = None
+    ) -> Any:
+        """One RPC within the command's deadline."""
+        with self.deadline():
+            return await client.call(method, request, endpoint=endpoint)
+
+    def show(self, view: View) -> None:
+        """Print a view in the format that was asked for."""
+        self.settle()
+        show(view, self.form, self.out, hex=self.hex)

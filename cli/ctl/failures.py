@@ -1,0 +1,41 @@
+"""What etcdctl says of errors of the server and of the connection."""
+
+from __future__ import annotations
+
+from ...errors import Code, EtcdError
+from ..common.exits import Failure
+
+__all__ = ["error_text", "explain"]
+
+_NAMES = {
+    Code.CANCELED: "Canceled",
+    Code.UNKNOWN: "Unknown",
+    Code.INVALID_ARGUMENT: "InvalidArgument",
+    Code.DEADLINE_EXCEEDED: "DeadlineExceeded",
+    Code.NOT_FOUND: "NotFound",
+    Code.ALREADY_EXISTS: "AlreadyExists",
+    Code.PERMISSION_DENIED: "PermissionDenied",
+    Code.RESOURCE_EXHAUSTED: "ResourceExhausted",
+    Code.FAILED_PRECONDITION: "FailedPrecondition",
+    Code.ABORTED: "Aborted",
+    Code.OUT_OF_RANGE: "OutOfRange",
+    Code.UNIMPLEMENTED: "Unimplemented",
+    Code.INTERNAL: "Internal",
+    Code.UNAVAILABLE: "Unavailable",
+    Code.DATA_LOSS: "DataLoss",
+    Code.UNAUTHENTICATED: "Unauthenticated",
+}
+
+
+def error_text(error: EtcdError) -> str:
+    """An answer's error as Go's client shows it: etcd's own errors plainly, others with their code."""
+    if type(error) is EtcdError:
+        return f"rpc error: code = {_NAMES[error.code]} desc = {error}"
+    return str(error)
+
+
+def explain(error: BaseException) -> Failure | None:
+    """A Failure for what a command did not expect itself."""
+    if isinstance(error, EtcdError):
+        return Failure(error_text(error))
+    return None
