@@ -16,29 +16,48 @@ from .version import TRIODE_VERSION
 
 if TYPE_CHECKING:
     from .actors.node import Node, open_node
+    from .client.client import Client, connect
+    from .client.keys import ALL_KEYS, Keys, from_key, key_range, prefix
+    from .client.tls import TLS
     from .config import Config
     from .errors import ConfigError, EtcdError, NodeError, TriodeError
 
 __version__ = TRIODE_VERSION
 __all__ = [
+    "ALL_KEYS",
+    "Client",
     "Config",
     "ConfigError",
     "EtcdError",
+    "Keys",
     "Node",
     "NodeError",
+    "TLS",
     "TriodeError",
     "__version__",
+    "connect",
+    "from_key",
+    "key_range",
     "open_node",
+    "prefix",
 ]
 
 _HOMES = {
+    "ALL_KEYS": "client.keys",
+    "Client": "client.client",
     "Config": "config",
     "ConfigError": "errors",
     "EtcdError": "errors",
+    "Keys": "client.keys",
     "Node": "actors.node",
     "NodeError": "errors",
+    "TLS": "client.tls",
     "TriodeError": "errors",
+    "connect": "client.client",
+    "from_key": "client.keys",
+    "key_range": "client.keys",
     "open_node": "actors.node",
+    "prefix": "client.keys",
 }
 
 

@@ -8,8 +8,8 @@ first, then the connections drain, and the log is closed last.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -73,6 +73,9 @@ from .supervisor import Supervisor
 from .timed import make_dispatcher
 from .wal_writer import NoLog, WalWriter
 from .world import World
+
+if TYPE_CHECKING:
+    from ..client.client import Client
 
 __all__ = ["Node", "open_node"]
 
@@ -491,6 +494,12 @@ class Node:
         await self._led.wait()
         if self._log_full is not None and not was_led:
             raise self._log_full
+
+    def client(self) -> AbstractAsyncContextManager[Client]:
+        """A client of this member in the same program, for the length of a block: no socket is used."""
+        from .node_client import node_client  # a node on its own knows nothing of the client
+
+        return node_client(self.dispatcher, self.outbox)
 
     def metrics(self) -> bytes:
         """The metrics page, as Prometheus reads it."""

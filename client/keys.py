@@ -32,11 +32,11 @@ OPEN_END: Final = b"\0"
 
 @attrs.frozen
 class Keys:
-    """A range of keys, as etcd's requests say it.
+    r"""A range of keys, as etcd's requests say it.
 
     Attributes:
         key: the first key.
-        range_end: the first key beyond the range; b"" for `key` alone; b"\\0" for all keys from `key` on.
+        range_end: the first key beyond the range; b"" for `key` alone; b"\0" for all keys from `key` on.
     """
 
     key: bytes
@@ -68,7 +68,7 @@ def as_bytes(key: KeyLike) -> bytes:
 
 
 def prefix_end(start: bytes) -> bytes:
-    """The first key that does not begin with `start`; b"\\0" where there is none."""
+    r"""The first key that does not begin with `start`; b"\0" where there is none."""
     stem = start.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else OPEN_END
 

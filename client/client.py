@@ -1,0 +1,138 @@
+"""The client, put together: each group of calls lives in a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+import trio
+
+from .call import NO_METADATA, REQUIRE_LEADER, Caller
+from .channel import SocketChannel
+from .connection import ConnectionOptions
+from .contract import Channel
+from .endpoints import DEFAULT_ENDPOINT
+from .keys import KeyLike
+from .namespace import ROOT, Namespace
+from .retry import ATTEMPTS_MAX
+from .tls import TLS
+
+__all__ = ["Client", "connect", "opened"]
+
+
+class Client(Caller):
+    """A client of an etcd cluster, real or ours, over sockets or in the same program.
+
+    Made by `triode.connect` and `node.client()`. Any number of tasks may use one client. Keys and values are bytes or
+    str; where a range of keys is meant, `prefix`, `from_key`, `key_range` and `ALL_KEYS` select one. Deadlines
+    are Trio's: `with trio.fail_after(2): await client.get("k")`.
+    """
+
+    def namespace(self, prefix: KeyLike) -> Self:
+        """The same client for the keys below `prefix`, which it neither takes nor shows. Nests."""
+        return self._like_this(self.keyspace.inner(prefix), require_leader=False)
+
+    def requiring_leader(self) -> Self:
+        """The same client, whose calls are refused by a member that sees no leader (NoLeader)."""
+        return self._like_this(self.keyspace, require_leader=True)
+
+    def _like_this(self, keyspace: Namespace, *, require_leader: bool) -> Self:
+        metadata = {**self.metadata, **(REQUIRE_LEADER if require_leader else NO_METADATA)}
+        return type(self)(self.channel, self.nursery, keyspace=keyspace, metadata=metadata)
+
+
+@asynccontextmanager
+async def connect(
+    *endpoints: str,
+    tls: TLS | None = None,
+    user: str | None = None,
+    password: str = "",
+    dial_timeout: float = 2.0,
+    keepalive_time: float = 10.0,
+    keepalive_timeout: float = 10.0,
+    permit_without_stream: bool = False,
+    max_send_bytes: int = 2 << 20,
+    max_receive_bytes: int = 2**31 - 1,
+    namespace: KeyLike = b"",
+    require_leader: bool = False,
+    attempts_max: int = ATTEMPTS_MAX,
+) -> AsyncIterator[Client]:
+    """A client over sockets, for the length of the block. It dials when the first call is made.
+
+    Args:
+        endpoints: `host:port`, `http://…`, `https://…`, `unix:…`, `unixs:…`; none: 127.0.0.1:2379.
+        tls: how to trust and be trusted; needed by https with certificates of one's own.
+        user: who logs in; None: nobody.
+        password: the user's.
+        dial_timeout: how long one attempt at an endpoint may take, and how long a call waits for any endpoint to be
+            connected, in seconds; 0: as long as the caller's deadline.
+        keepalive_time: after so many seconds of silence, while calls wait, the server is pinged; 0: never. etcd
+            takes no pings that come within 5 s, so that shorter times are raised to that.
+        keepalive_timeout: how long the answer may take, in seconds.
+        permit_without_stream: ping while no call waits, too; etcd does not like it.
+        max_send_bytes: the largest request.
+        max_receive_bytes: the largest response.
+        namespace: see `Client.namespace`.
+        require_leader: see `Client.requiring_leader`.
+        attempts_max: how often one call is made at most, where it can be repeated.
+
+    Raises:
+        EndpointError: an endpoint or a TLS file cannot be used.
+    """
+    options = ConnectionOptions(
+        dial_timeout=dial_timeout,
+        keepalive_time=keepalive_time,
+        keepalive_timeout=keepalive_timeout,
+        permit_without_stream=permit_without_stream,
+        max_send_bytes=max_send_bytes,
+        max_receive_bytes=max_receive_bytes,
+    )
+    async with _nursery() as nursery:
+        channel = SocketChannel(
+            endpoints or (DEFAULT_ENDPOINT,),
+            nursery,
+            tls=tls,
+            options=options,
+            user=user,
+            password=password,
+            attempts_max=attempts_max,
+        )
+        try:
+            client = Client(
+                channel,
+                nursery,
+                keyspace=ROOT.inner(namespace),
+                metadata=REQUIRE_LEADER if require_leader else NO_METADATA,
+            )
+            yield client
+        finally:
+            channel.close()
+
+
+@asynccontextmanager
+async def opened(channel: Channel) -> AsyncIterator[Client]:
+    """A client over a channel that somebody else has made, for the length of the block."""
+    async with _nursery() as nursery:
+        yield Client(channel, nursery)
+
+
+@asynccontextmanager
+async def _nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery whose tasks end with the block; what the block raises comes out as it is, in no group."""
+    raised: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield nursery
+            except BaseException as error:  # noqa: BLE001  # raised again below
+                raised = error
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if raised is None:
+            raise
+        _, others = group.split(trio.Cancelled)
+        if others is not None:
+            raise BaseExceptionGroup("the client and its user failed", [raised, others]) from None
+    if raised is not None:
+        raise raised

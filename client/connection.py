@@ -1,0 +1,386 @@
+"""One HTTP/2 connection to one endpoint: a task that reads and a task that writes what could not go at once.
+
+A call writes into the session and parks; the reader wakes it. Requests of one turn leave in one `send`: the first
+call of an idle connection sends at once, because nobody else will; when several are under way, the writer
+collects what they have left and sends it together.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+import attrs
+import trio
+
+from ..errors import Code, EtcdError
+from ..rpc.grpc.client import ClientEvent, Draining, Finished, GrpcClient, Message, Writable
+from ..rpc.h2.limits import Limits
+from .calls import StreamCall, UnaryCall
+from .errors import CallFailed, ClientClosed, ConnectionLost, error_of
+from .tls import TlsWire, explain
+
+__all__ = ["Connection", "ConnectionOptions"]
+
+READ_BYTES_MAX: Final = 65_536
+UNSENT_BYTES_MAX: Final = 8 << 20
+"""Bytes of requests that wait for the server's flow control; new calls wait beyond it."""
+LIMITS: Final = Limits(
+    stream_window_bytes=4 << 20,
+    connection_window_bytes=16 << 20,
+    frame_bytes_max=1 << 20,
+    # A server may ping as often as it likes: grpc-go measures the round trip with every answer.
+    nuisance_burst=1 << 60,
+)
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionOptions:
+    """How connections behave; see `connect`."""
+
+    dial_timeout: float = 2.0
+    keepalive_time: float = 10.0
+    keepalive_timeout: float = 10.0
+    permit_without_stream: bool = False
+    max_send_bytes: int = 2 << 20
+    max_receive_bytes: int = 2**31 - 1
+    user_agent: str = "grpc-python-triode"
+
+
+class Connection:
+    """An open connection; `run` lives as long as it does.
+
+    Args:
+        sock: connected, not blocking.
+        wire: the TLS layer after its handshake, or None.
+        authority: the server's name and port.
+        endpoint: as the user wrote it.
+
+    Attributes:
+        ready: set when the server has shown that it speaks HTTP/2, or the connection is over.
+        retired: set when no new calls can be made here: it drains, or is over.
+        reason: why it is over.
+        refused: it is over because one side does not trust the other.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        wire: TlsWire | None,
+        authority: str,
+        endpoint: str,
+        options: ConnectionOptions,
+    ) -> None:
+        self._sock = sock
+        self._wire = wire
+        self.endpoint = endpoint
+        self._options = options
+        self.session = GrpcClient(
+            authority=authority,
+            scheme="https" if wire else "http",
+            user_agent=options.user_agent,
+            limits=LIMITS,
+            message_bytes_max=options.max_receive_bytes,
+        )
+        self._calls: dict[int, UnaryCall | StreamCall] = {}
+        self.ready = trio.Event()
+        self.retired = trio.Event()
+        self.over = False
+        self.refused = False
+        self.reason = ""
+        self._broken = ""
+        self._unsent: memoryview | None = None
+        self._writer: trio.lowlevel.Task | None = None
+        self._writing = False
+        self._room = trio.lowlevel.ParkingLot()
+        self._heard = False
+        self._scope = trio.CancelScope()
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """New calls can be made here."""
+        return not self.retired.is_set()
+
+    async def unary(
+        self,
+        path: str,
+        message: bytes,
+        metadata: Mapping[str, str] | None,
+        timeout_ns: int | None,
+    ) -> bytes:
+        """Make a unary call and return the encoded response; raises CallFailed."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        session = self.session
+        if not session.can_start or session.backlog_bytes_total > UNSENT_BYTES_MAX:
+            await self._wait_room()
+        self._check_size(message)
+        stream_id = session.call(path, message, metadata=metadata, timeout_ns=timeout_ns)
+        self._calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
+        self._send()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self.cancel(stream_id)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        response: bytes = await trio.lowlevel.wait_task_rescheduled(abort)
+        return response
+
+    async def open(
+        self, path: str, metadata: Mapping[str, str] | None, timeout_ns: int | None = None
+    ) -> StreamCall:
+        """Start a streaming call; whoever opens it ends it with `cancel`. Raises CallFailed."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        session = self.session
+        if not session.can_start:
+            await self._wait_room()
+        stream_id = session.start_call(path, metadata=metadata, timeout_ns=timeout_ns)
+        call = self._calls[stream_id] = StreamCall(self, stream_id)
+        self.send_soon()
+        return call
+
+    def cancel(self, stream_id: int) -> None:
+        """Give a call up, if it is not over."""
+        if self._calls.pop(stream_id, None) is not None:
+            self.session.cancel(stream_id)
+            self._after_call()
+            self.send_soon()
+
+    def _check_size(self, message: bytes) -> None:
+        size, most = len(message), self._options.max_send_bytes
+        if size > most:
+            text = f"trying to send message larger than max ({size} vs. {most})"
+            error = EtcdError(text, code=Code.RESOURCE_EXHAUSTED)
+            raise CallFailed(error, processed=False)
+
+    async def _wait_room(self) -> None:
+        """Wait until a call may be made: the server bounds streams, and bytes."""
+        session = self.session
+        while True:
+            if self.retired.is_set():
+                raise CallFailed(ConnectionLost(self.reason or None), processed=False)
+            if session.can_start and session.backlog_bytes_total <= UNSENT_BYTES_MAX:
+                return
+            await self._room.park()
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Send now what a call has left, or let the writer collect more of it."""
+        if len(self._calls) == 1:
+            self._flush()
+        else:
+            self.send_soon()
+
+    def send_soon(self) -> None:
+        """Have the writer send in the next turn."""
+        writer = self._writer
+        if writer is not None:
+            self._writer = None
+            trio.lowlevel.reschedule(writer)
+
+    def _flush(self) -> None:
+        """Write as much as the socket takes; the rest is the writer's."""
+        if self._unsent is not None or self.over:
+            return
+        data = self.session.data_to_send()
+        if not data:
+            return
+        if self._wire is not None:
+            data = self._wire.encrypt(data)
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._break(_reason(error))
+            return
+        if sent < len(data):
+            self._unsent = memoryview(data)[sent:]
+            self.send_soon()
+        if self.session.closed:
+            self._break("more was sent than the server takes")
+
+    async def _write(self) -> None:
+        """The writer: sends what collects, and what the socket did not take at once."""
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while True:
+            self._flush()
+            while self._unsent is not None:
+                await trio.lowlevel.wait_writable(self._sock)
+                self._write_rest(self._unsent)
+            if self.session.connection.outbox.frames and not self.over:
+                continue
+            self._writer = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _write_rest(self, rest: memoryview) -> None:
+        try:
+            sent = self._sock.send(rest)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._unsent = None
+            self._break(_reason(error))
+            return
+        self._unsent = rest[sent:] if sent < len(rest) else None
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read until the connection is over; nothing is open afterwards."""
+        with self._scope:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    if self._options.keepalive_time > 0:
+                        nursery.start_soon(self._keep_alive)
+                    await self._read()
+            finally:
+                self._close()
+
+    async def _read(self) -> None:
+        sock, wire = self._sock, self._wire
+        if wire is not None:
+            self._take(wire.early())
+        while not self.over:
+            await trio.lowlevel.wait_readable(sock)
+            try:
+                data = sock.recv(READ_BYTES_MAX)
+                if data and wire is not None:
+                    self._heard = True
+                    data = wire.decrypt(data)
+                    if not data and not wire.ended:
+                        continue
+            except BlockingIOError:
+                continue
+            except ssl.SSLError as error:
+                self.refused = not self.ready.is_set()
+                self._end(explain(error, self.endpoint))
+                return
+            except OSError as error:
+                self._end(_reason(error))
+                return
+            if not data:
+                self._end("the server closed the connection")
+                return
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Take bytes from the server."""
+        self._heard = True
+        session = self.session
+        self._handle(session.receive(data))
+        if session.closed:
+            self._flush()
+            self._end(self.reason or "the server broke a rule of HTTP/2")
+            return
+        connection = session.connection
+        if not self.ready.is_set() and not connection._settings_due:
+            self.ready.set()
+        if connection.outbox.frames:
+            self.send_soon()
+
+    def _handle(self, events: list[ClientEvent]) -> None:
+        calls = self._calls
+        for event in events:
+            if type(event) is Message:
+                calls[event.stream_id].message(event.data)
+            elif isinstance(event, Finished):
+                call = calls.pop(event.stream_id)
+                if event.code:
+                    call.finished(error_of(event.code, event.text), processed=event.processed)
+                else:
+                    call.finished(None, processed=True)
+                self._after_call()
+            elif isinstance(event, Writable):
+                calls[event.stream_id].writable()
+                self._room.unpark_all()
+            elif isinstance(event, Draining):
+                self._retire(event.text or "the server is going away")
+
+    def _after_call(self) -> None:
+        """A call is over: another one may have been waiting for its place."""
+        if self._room:
+            self._room.unpark()
+        if self.retired.is_set() and not self._calls:
+            self._scope.cancel()
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def _keep_alive(self) -> None:
+        """Ping a server that is silent while calls wait for it; end the connection when nothing comes back."""
+        options = self._options
+        while True:
+            self._heard = False
+            await trio.sleep(options.keepalive_time)
+            if self._heard or not (self._calls or options.permit_without_stream):
+                continue
+            self.session.ping()
+            self.send_soon()
+            await trio.sleep(options.keepalive_timeout)
+            if not self._heard:
+                self._end(
+                    f"the server has been silent for "
+                    f"{options.keepalive_time + options.keepalive_timeout:g} s"
+                )
+
+    def _retire(self, reason: str) -> None:
+        """Make no new calls here; those under way go on."""
+        if not self.retired.is_set():
+            self.reason = reason
+            self.retired.set()
+            self._room.unpark_all()
+            if not self._calls:
+                self._scope.cancel()
+
+    def retire(self) -> None:
+        """Let the calls under way finish, then close."""
+        self._retire("the endpoint is not used any more")
+
+    def _break(self, reason: str) -> None:
+        """Writing has failed. A caller may be about to park, so that `run` ends the calls."""
+        self.reason = self._broken = self._broken or reason
+        self.retired.set()
+        self._scope.cancel()
+
+    def _end(self, reason: str) -> None:
+        """The connection is over: calls that wait are told. An empty reason: the client is closed."""
+        if self.over:
+            return
+        self.over = True
+        self.reason = reason or self.reason or ClientClosed.text
+        self.retired.set()
+        self.ready.set()
+        self._scope.cancel()
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.finished(ConnectionLost(reason) if reason else ClientClosed(), processed=True)
+        self._room.unpark_all()
+
+    def _close(self) -> None:
+        self._end(self._broken)
+        self.session.terminate()
+        self._unsent_goaway()
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+
+    def _unsent_goaway(self) -> None:
+        """Say goodbye if the socket takes it; nothing depends on it."""
+        if self._unsent is None:
+            data = self.session.data_to_send()
+            with suppress(OSError):
+                self._sock.send(self._wire.encrypt(data) if self._wire is not None else data)
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)
