@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
-__all__ = ["dumps", "message_dict", "message_json"]
+__all__ = ["dumps", "message_value", "message_json"]
 
 _HTML: Final = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -29,10 +29,10 @@ def dumps(value: Any) -> str:
 
 def message_json(message: Message) -> str:
     """A message as one line."""
-    return dumps(message_dict(message))
+    return dumps(message_value(message))
 
 
-def message_dict(message: Message) -> dict[str, Any]:
+def message_value(message: Message) -> dict[str, Any]:
     """A message as Go's struct of it would be marshalled, in the order of the struct's fields."""
     out: dict[str, Any] = {}
     done: set[str] = set()
@@ -67,8 +67,8 @@ def _present(message: Message, field: FieldDescriptor) -> bool:
 def _value(message: Message, field: FieldDescriptor) -> Any:
     value = getattr(message, field.name)
     if field.is_repeated:
-        return [message_dict(each) if field.message_type else each for each in value]
-    return message_dict(value) if field.message_type is not None else value
+        return [message_value(each) if field.message_type else each for each in value]
+    return message_value(value) if field.message_type is not None else value
 
 
 def _go_name(name: str) -> str:
