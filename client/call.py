@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from ..rpc.methods import METHODS, Method
 from .contract import Channel, ChannelStream, Metadata
 from .namespace import ROOT, Namespace
+from .streams import Streams
 
 __all__ = ["METHODS_BY_NAME", "NO_METADATA", "REQUIRE_LEADER", "Caller", "find_method"]
 
@@ -41,6 +42,7 @@ class Caller:
         nursery: for tasks that live as long as the client.
         keyspace: how keys are mapped; the identity unless made by `namespace`.
         metadata: sent along with every call.
+        streams: what goes on in the background, shared with the clients that are made from this one.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class Caller:
         *,
         keyspace: Namespace = ROOT,
         metadata: Metadata = NO_METADATA,
+        streams: Streams | None = None,
     ) -> None:
         self.channel = channel
         self.nursery = nursery
         self.keyspace = keyspace
         self.metadata = metadata
+        self.streams = streams or Streams(channel, nursery)
 
     @property
     def endpoints(self) -> tuple[str, ...]:

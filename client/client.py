@@ -8,20 +8,22 @@ from typing import Self
 
 import trio
 
-from .call import NO_METADATA, REQUIRE_LEADER, Caller
+from .call import NO_METADATA, REQUIRE_LEADER
 from .channel import SocketChannel
 from .connection import ConnectionOptions
 from .contract import Channel
 from .endpoints import DEFAULT_ENDPOINT
 from .keys import KeyLike
+from .lease_calls import LeaseCalls
 from .namespace import ROOT, Namespace
 from .retry import ATTEMPTS_MAX
 from .tls import TLS
+from .watch_calls import WatchCalls
 
 __all__ = ["Client", "connect", "opened"]
 
 
-class Client(Caller):
+class Client(WatchCalls, LeaseCalls):
     """A client of an etcd cluster, real or ours, over sockets or in the same program.
 
     Made by `triode.connect` and `node.client()`. Any number of tasks may use one client. Keys and values are bytes or
@@ -39,7 +41,13 @@ class Client(Caller):
 
     def _like_this(self, keyspace: Namespace, *, require_leader: bool) -> Self:
         metadata = {**self.metadata, **(REQUIRE_LEADER if require_leader else NO_METADATA)}
-        return type(self)(self.channel, self.nursery, keyspace=keyspace, metadata=metadata)
+        return type(self)(
+            self.channel,
+            self.nursery,
+            keyspace=keyspace,
+            metadata=metadata,
+            streams=self.streams,
+        )
 
 
 @asynccontextmanager
