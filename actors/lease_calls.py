@@ -6,18 +6,23 @@ looks only when it has applied what is committed: a lease that has just been gra
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import attrs
+import trio
 from google.protobuf.message import DecodeError
 
-from ..errors import NotPrimaryLessor
+from ..errors import EtcdError, NotPrimaryLessor
 from ..rpc.pb.lease_pb2 import LeaseInternalRequest, LeaseInternalResponse
 from ..rpc.pb.rpc_pb2 import (
     LeaseKeepAliveRequest,
     LeaseKeepAliveResponse,
+    LeaseRevokeRequest,
     LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse,
 )
 from . import proposals
+from .call import Call, Waiter
 from .context import NodeContext
 from .leader_calls import applied, ask_leader, up_to_date
 from .peers.contract import PeerReply
@@ -49,12 +54,12 @@ class LeaseCalls:
 
     def renew_now(self, lease: int) -> int | None:
         """Renew it at once and return its TTL, if this member leads and nothing has to be waited for."""
-        lessor = self._lessor
+        lessor, now = self._lessor, self._now()
         if not lessor.primary or not self._node.leadership.certain:
             return None
-        if not lessor.exists(lease) or lessor.needs_clearing(lease):
+        if not lessor.exists(lease) or lessor.needs_clearing(lease) or lessor.over(lease, now):
             return None
-        return lessor.keep_alive(lease, self._now())
+        return lessor.keep_alive(lease, now)
 
     async def renew(self, lease: int) -> int:
         """Renew it wherever the leader is; its TTL, 0 if there is no such lease."""
@@ -87,7 +92,36 @@ class LeaseCalls:
         if self._lessor.needs_clearing(lease):
             request = checkpoint_request([(lease, 0)])
             await self._node.proposer.ask(proposals.LEASE_CHECKPOINT, request)
+        if self._lessor.over(lease, self._now()):
+            await self._end(lease)
         return self._lessor.keep_alive(lease, self._now())
+
+    async def _end(self, lease: int) -> None:
+        """Return when its revocation is applied: until then the next leader could renew it, so it is not over.
+
+        Raises NotPrimaryLessor when that is not to be had from this leader. Source: etcd's Lessor.Renew, which
+        waits for the same.
+        """
+        node = self._node
+        waiter = Waiter()
+        async with trio.open_nursery() as nursery:
+
+            async def until_another_leads() -> None:
+                await node.raft.wait_leader_change()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(until_another_leads)
+            with suppress(EtcdError):  # not found: the reaper's proposal was quicker
+                node.proposer.propose_as_leader(
+                    node.raft.term,
+                    Call(waiter, 0),
+                    proposals.LEASE_REVOKE,
+                    LeaseRevokeRequest(ID=lease),
+                )
+                await waiter.wait()
+            nursery.cancel_scope.cancel()
+        if self._lessor.exists(lease):
+            raise NotPrimaryLessor
 
     # --- time to live ---------------------------------------------------------------------------
 

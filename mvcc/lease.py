@@ -238,6 +238,11 @@ class Lessor:
         self._renewed += 1
         return lease.ttl
 
+    def over(self, lease_id: int, now: float) -> bool:
+        """Whether its time is up although it still exists: its revocation has not been applied yet."""
+        lease = self._leases.get(lease_id)
+        return lease is not None and lease.expiry <= now
+
     def needs_clearing(self, lease_id: int) -> bool:
         """Whether a checkpoint is in force.
 

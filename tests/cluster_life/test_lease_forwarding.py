@@ -76,6 +76,40 @@ async def test_a_paused_leader_ends_no_lease(
     assert await time_to_live(m, leader.node) == await time_to_live(m, one.node) >= 4
 
 
+async def test_an_isolated_leader_ends_no_lease(
+    m: Any, autojump_clock: MockClock, cluster: Any
+) -> None:
+    """Its time is up there, but the others renew it: only an applied revocation is an end."""
+    leader, (one, other) = await roles(cluster)
+    await grant(m, leader.node, 3)
+    await trio.sleep(2.8)
+    cluster.partition(leader, [one, other])
+    await trio.sleep(0.3)
+    told: list[int] = []
+
+    async def ask_the_isolated() -> None:
+        told.extend(await m.keep_alive(leader.node, LEASE))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_the_isolated)
+        await trio.lowlevel.checkpoint()
+        assert leader.node.lessor.primary, "it does not know yet that it is alone"
+        assert await m.keep_alive(one.node, LEASE) == [3]
+        cluster.heal()
+    assert told == [3]
+
+
+async def test_a_lease_whose_time_is_up_is_revoked_before_that_is_said(
+    m: Any, autojump_clock: MockClock, cluster: Any
+) -> None:
+    leader, (one, _) = await roles(cluster)
+    await grant(m, leader.node, 3)
+    while not leader.node.lessor.over(LEASE, leader.node.context.world.clock.now()):  # noqa: ASYNC110
+        await trio.sleep(0.01)
+    assert await m.keep_alive(one.node, LEASE) == [0]
+    assert not leader.node.lessor.exists(LEASE)
+
+
 async def test_a_member_cut_off(m: Any, autojump_clock: MockClock, cluster: Any) -> None:
     """It says so when the request's time is over; a lease does not end while nobody leads."""
     leader, (one, other) = await roles(cluster)
