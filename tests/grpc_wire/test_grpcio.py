@@ -231,7 +231,11 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         return None
 
     def __init__(self) -> None:
-        self.ended = threading.Event()
+        self.begun: dict[bytes, threading.Event] = {
+            b"1": threading.Event(),
+            b"2": threading.Event(),
+        }
+        self.ended = {body: threading.Event() for body in self.begun}
 
     def unary(self, body: bytes, context: grpc.ServicerContext) -> bytes:
         metadata = [(name, value) for name, value in context.invocation_metadata() if "x-" in name]
@@ -244,8 +248,9 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         return body
 
     def slow(self, body: bytes, context: grpc.ServicerContext) -> bytes:
-        context.add_callback(self.ended.set)
-        self.ended.wait(20)
+        context.add_callback(self.ended[body].set)
+        self.begun[body].set()
+        self.ended[body].wait(20)
         return body
 
 
@@ -285,7 +290,8 @@ def foreign(handler: Handler) -> Iterator[tuple[grpc.Server, Line]]:
     line = Line(port)
     yield server, line
     line.socket.close()
-    handler.ended.set()
+    for ended in handler.ended.values():
+        ended.set()
     server.stop(None).wait(10)
 
 
@@ -333,17 +339,17 @@ def test_client_reads_status(line: Line) -> None:
 
 
 def test_client_deadline_and_cancel(line: Line, handler: Handler) -> None:
-    line.client.call(SLOW, b"", timeout_ns=200_000_000)
+    line.client.call(SLOW, b"1", timeout_ns=200_000_000)
     end = line.until(Finished)[-1]
     assert end.code in (Code.DEADLINE_EXCEEDED, Code.CANCELED), "the server watches it too"
-    handler.ended.clear()
-    call = line.client.call(SLOW, b"")
+    call = line.client.call(SLOW, b"2")
     line.client.call(FAIL, b"")
     line.until(Finished)
+    assert handler.begun[b"2"].wait(10), "a call that has not begun is dropped unseen"
     line.client.cancel(call)
     line.client.call(FAIL, b"")
     line.until(Finished)
-    assert handler.ended.wait(10), "the server's handler was told"
+    assert handler.ended[b"2"].wait(10), "the server's handler was told"
 
 
 def test_client_and_a_server_that_stops(foreign: tuple[grpc.Server, Line]) -> None:
