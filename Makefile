@@ -29,7 +29,7 @@ run: $(RUNS)    ## start a durable single node on 127.0.0.1:2379
 	$(BIN)/triode
 
 test: check      ## lint, types and all tests
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
 check: lint types  ## lint and types
 
