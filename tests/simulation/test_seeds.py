@@ -40,7 +40,7 @@ def simulate(*arguments: str, seconds_max: float) -> subprocess.CompletedProcess
 def test_some_seeds(first: int) -> None:
     """As many as the time of the suite allows; `make sim` runs more."""
     last = first + SEEDS_PER_TEST - 1
-    done = simulate("--seeds", f"{first}-{last}", "--processes", "2", seconds_max=280)
+    done = simulate("--seeds", f"{first}-{last}", seconds_max=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{SEEDS_PER_TEST} seeds, 0 failed" in done.stdout
 
