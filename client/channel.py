@@ -95,6 +95,11 @@ class SocketChannel:
         self._closed = True
         self._notify()
 
+    async def login(self) -> None:
+        """Log in now, not with the first call; without a user there is nothing to do. Raises EtcdError."""
+        if self._credentials is not None:
+            await self._credentials.login()
+
     # --- calls ------------------------------------------------------------------------------------
 
     async def unary(
