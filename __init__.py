@@ -17,7 +17,9 @@ from .version import TRIODE_VERSION
 if TYPE_CHECKING:
     from .actors.node import Node, open_node
     from .client.client import Client, connect
+    from .client.compares import key
     from .client.keys import ALL_KEYS, Keys, from_key, key_range, prefix
+    from .client.ops import delete, get, nested, put
     from .client.tls import TLS
     from .config import Config
     from .errors import ConfigError, EtcdError, NodeError, TriodeError
@@ -36,10 +38,15 @@ __all__ = [
     "TriodeError",
     "__version__",
     "connect",
+    "delete",
     "from_key",
+    "get",
+    "key",
     "key_range",
+    "nested",
     "open_node",
     "prefix",
+    "put",
 ]
 
 _HOMES = {
@@ -54,10 +61,15 @@ _HOMES = {
     "TLS": "client.tls",
     "TriodeError": "errors",
     "connect": "client.client",
+    "delete": "client.ops",
     "from_key": "client.keys",
+    "get": "client.ops",
+    "key": "client.compares",
     "key_range": "client.keys",
+    "nested": "client.ops",
     "open_node": "actors.node",
     "prefix": "client.keys",
+    "put": "client.ops",
 }
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "KeyExists",
     "LeaseLost",
     "Locked",
+    "ScanCompacted",
     "TooManyClients",
     "Unreachable",
     "UntrustedServer",
@@ -108,6 +109,22 @@ class KeyExists(TriodeError):
 
 class TooManyClients(TriodeError):
     """A double barrier has as many clients as it takes."""
+
+
+class ScanCompacted(Compacted):  # type: ignore[misc, valid-type]
+    """The revision that a scan reads was compacted before the scan had come to its end: begin again.
+
+    Attributes:
+        revision: what was read.
+        next_key: the first key that could not be read any more.
+    """
+
+    def __init__(self, revision: int, next_key: bytes) -> None:
+        self.revision = revision
+        self.next_key = next_key
+        super().__init__(
+            f"{self.text}: the scan of revision {revision} had come to key {next_key!r}; begin again"
+        )
 
 
 class CallFailed(Exception):
