@@ -1,0 +1,1 @@
+"""`triodeutl`: the offline tool, etcdutl's commands for the files of Triode and of etcd."""

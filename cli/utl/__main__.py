@@ -1,0 +1,7 @@
+"""`python -m triode.cli.utl`."""
+
+from __future__ import annotations
+
+from .main import main
+
+main()

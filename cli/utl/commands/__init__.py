@@ -1,0 +1,1 @@
+"""The commands of `triodeutl`, loaded when they are called."""
