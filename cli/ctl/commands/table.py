@@ -10,6 +10,15 @@ from typing import Final
 __all__ = ["MODULES"]
 
 MODULES: Final = {
+    "alarm": ".commands.alarm",
+    "auth": ".commands.auth",
+    "defrag": ".commands.defrag",
+    "downgrade": ".commands.downgrade",
+    "endpoint": ".commands.endpoint",
+    "member": ".commands.member",
+    "move-leader": ".commands.move_leader",
     "options": ".commands.about",
+    "role": ".commands.role",
+    "user": ".commands.user",
     "version": ".commands.about",
 }
