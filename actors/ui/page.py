@@ -23,6 +23,7 @@ SCRIPTS: Final = (
     "overview.js",
     "keys.js",
     "history.js",
+    "change.js",
     "watch.js",
     "leases.js",
     "actors.js",
@@ -69,7 +70,7 @@ def _policy(style: str, script: str) -> str:
 def page() -> HttpReply:
     """The document and its headers."""
     style = "\n" + _read("style.css")
-    script = '\n"use strict";\n' + "\n".join(_read(name) for name in SCRIPTS)
+    script = "\n" + "\n".join(_read(name) for name in SCRIPTS)
     assert "</" not in script, "a script must not look like its own end"
     document = _read("page.html").replace(STYLE_MARK, style).replace(SCRIPT_MARK, script)
     headers = [
