@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from .actors.node import Node, open_node
     from .client.client import Client, connect
     from .client.compares import key
+    from .client.errors import LeaseLost, Locked, WatchCompacted
     from .client.keys import ALL_KEYS, Keys, from_key, key_range, prefix
     from .client.ops import delete, get, nested, put
+    from .client.stm import Isolation
     from .client.tls import TLS
+    from .client.watch_events import EventType
     from .config import Config
     from .errors import ConfigError, EtcdError, NodeError, TriodeError
 
@@ -31,11 +34,16 @@ __all__ = [
     "Config",
     "ConfigError",
     "EtcdError",
+    "EventType",
+    "Isolation",
     "Keys",
+    "LeaseLost",
+    "Locked",
     "Node",
     "NodeError",
     "TLS",
     "TriodeError",
+    "WatchCompacted",
     "__version__",
     "connect",
     "delete",
@@ -55,11 +63,16 @@ _HOMES = {
     "Config": "config",
     "ConfigError": "errors",
     "EtcdError": "errors",
+    "EventType": "client.watch_events",
+    "Isolation": "client.stm",
     "Keys": "client.keys",
+    "LeaseLost": "client.errors",
+    "Locked": "client.errors",
     "Node": "actors.node",
     "NodeError": "errors",
     "TLS": "client.tls",
     "TriodeError": "errors",
+    "WatchCompacted": "client.errors",
     "connect": "client.client",
     "delete": "client.ops",
     "from_key": "client.keys",

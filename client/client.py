@@ -15,19 +15,15 @@ from .connection import ConnectionOptions
 from .contract import Channel
 from .endpoints import DEFAULT_ENDPOINT
 from .keys import KeyLike
-from .kv import KVCalls
-from .lease_calls import LeaseCalls
 from .namespace import ROOT, Namespace
-from .paging import PagingCalls
+from .recipe_calls import RecipeCalls
 from .retry import ATTEMPTS_MAX
 from .tls import TLS
-from .txn import TxnCalls
-from .watch_calls import WatchCalls
 
 __all__ = ["Client", "connect", "opened"]
 
 
-class Client(KVCalls, PagingCalls, TxnCalls, WatchCalls, LeaseCalls, AdminCalls):
+class Client(RecipeCalls, AdminCalls):
     """A client of an etcd cluster, real or ours, over sockets or in the same program.
 
     Made by `triode.connect` and `node.client()`. Any number of tasks may use one client. Keys and values are bytes or

@@ -15,6 +15,7 @@ from ..errors import Code, Compacted, EtcdError, TriodeError, by_text
 __all__ = [
     "CallFailed",
     "ClientClosed",
+    "Conflict",
     "ConnectionLost",
     "EndpointError",
     "KeyExists",
@@ -101,6 +102,10 @@ class Locked(TriodeError):
 
     def __init__(self) -> None:
         super().__init__("mutex: Locked by another session")
+
+
+class Conflict(TriodeError):
+    """A transaction as a function was tried as often as it may, and others were in its way each time."""
 
 
 class KeyExists(TriodeError):

@@ -1,0 +1,176 @@
+"""An election: whoever has the oldest key below its name leads, and what it proclaims is the value of that key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..errors import ElectionNoLeader, ElectionNotLeader
+from ..rpc.pb.kv_pb2 import KeyValue
+from ..rpc.pb.rpc_pb2 import RangeResponse
+from .compares import Condition, key
+from .errors import WatchCompacted
+from .keys import KeyLike, as_bytes, prefix
+from .lease import Lease
+from .ops import delete, get, put
+from .recipe_ops import (
+    RecipeClient,
+    committed,
+    first_event,
+    forget,
+    held_lease,
+    insist,
+    own_key,
+    wait_predecessors,
+)
+
+__all__ = ["Election", "LeaderChanges", "Leadership"]
+
+
+class Leadership:
+    """To be the leader, as long as the lease lives. Made by `Election.campaign` and `Election.resume`.
+
+    Attributes:
+        key: the key that leads.
+        token: the revision at which the key was created: it grows from leader to leader, as a fencing token.
+        lease_id: what it hangs on.
+    """
+
+    def __init__(self, client: RecipeClient, key: bytes, token: int, lease_id: int) -> None:
+        self._client = client
+        self.key = key
+        self.token = token
+        self.lease_id = lease_id
+
+    @property
+    def held(self) -> Condition:
+        """For `client.txn().when(leadership.held)`: true as long as it leads, by the servers' judgement."""
+        return key(self.key).create_revision == self.token
+
+    async def proclaim(self, value: KeyLike) -> int:
+        """Say something else; returns the revision. Raises ElectionNotLeader if it does not lead any more."""
+        own = put(self.key, value, lease=self.lease_id)
+        result = await committed(self._client.txn().when(self.held).then(own))
+        if not result:
+            raise ElectionNotLeader
+        return result.revision
+
+    async def resign(self) -> None:
+        """Lead no more, before the block ends. Others may do it then; without effect if it does not lead."""
+        await committed(self._client.txn().when(self.held).then(delete(self.key)))
+
+
+class Election:
+    """An election by name. Made by `client.election`."""
+
+    def __init__(self, client: RecipeClient, name: KeyLike) -> None:
+        self._client = client
+        self._start = as_bytes(name) + b"/"
+
+    @asynccontextmanager
+    async def campaign(
+        self, value: KeyLike = b"", *, ttl: float = 60, lease: Lease | None = None
+    ) -> AsyncIterator[Leadership]:
+        """Lead for a block, which begins when it is one's turn; resigns at its end.
+
+        Args:
+            value: what the leader proclaims first, and candidates have ready.
+            ttl: how long others wait when this program vanishes, in seconds.
+            lease: hang on this lease, instead of one made for it.
+
+        Raises:
+            LeaseLost: the lease is lost, and with it the leadership; the block was cancelled.
+            ElectionNotLeader: somebody has deleted the key while it waited.
+        """
+        client = self._client
+        async with held_lease(client, lease, ttl) as session:
+            own = own_key(self._start, session)
+            try:
+                leadership = await self._enter(own, as_bytes(value), session.id)
+                await wait_predecessors(client, self._start, leadership.token - 1)
+                found = await insist(client.get, own)
+                if found is None or found.create_revision != leadership.token:
+                    raise ElectionNotLeader
+                yield leadership
+            finally:
+                if lease is not None and not session.lost:  # a lease of its own takes its key along
+                    await forget(client, own)
+
+    async def _enter(self, own: bytes, value: bytes, lease_id: int) -> Leadership:
+        """Stand in the queue."""
+        result = await committed(
+            self._client.txn()
+            .when(key(own).create_revision == 0)
+            .then(put(own, value, lease=lease_id))
+            .otherwise(get(own))
+        )
+        leadership = Leadership(self._client, own, result.revision, lease_id)
+        if not result:
+            found = result[0].kvs[0]
+            leadership.token = found.create_revision
+            if found.value != value:
+                await leadership.proclaim(value)
+        return leadership
+
+    def resume(self, key: KeyLike, token: int, lease_id: int) -> Leadership:
+        """The leadership that this program had before it was started again, as long as its lease lives."""
+        return Leadership(self._client, as_bytes(key), token, lease_id)
+
+    async def leader(self) -> KeyValue:
+        """The leader's key, with what it proclaims. Raises ElectionNoLeader."""
+        found = await self._client.range(prefix(self._start), sort_by="create_revision", limit=1)
+        if not found.kvs:
+            raise ElectionNoLeader
+        return found.kvs[0]
+
+    def observe(self) -> LeaderChanges:
+        """`async for kv in election.observe()`: each leader and each thing it proclaims, beginning with the present.
+
+        What is proclaimed and overtaken before it is read may be left out; the order is kept.
+        """
+        return LeaderChanges(self._client, self._start)
+
+
+class LeaderChanges:
+    """What leaders proclaim. It holds nothing open between two steps, so it can be left at any time."""
+
+    def __init__(self, client: RecipeClient, start: bytes) -> None:
+        self._client = client
+        self._start = start
+        self._key = b""  # the leader's, if one is known
+        self._revision = 0  # up to which we have looked
+
+    def __aiter__(self) -> LeaderChanges:
+        return self
+
+    async def __anext__(self) -> KeyValue:
+        while True:
+            try:
+                found = await (self._of_leader() if self._key else self._new_leader())
+            except WatchCompacted:
+                self._key = b""
+                continue
+            if found is not None:
+                return found
+
+    async def _new_leader(self) -> KeyValue | None:
+        found: RangeResponse = await insist(
+            self._client.range, prefix(self._start), sort_by="create_revision", limit=1
+        )
+        if found.kvs:
+            self._key, self._revision = found.kvs[0].key, found.header.revision
+            return found.kvs[0]
+        event = await first_event(
+            self._client, prefix(self._start), found.header.revision + 1, put=True
+        )
+        self._key, self._revision = event.key, event.revision
+        return event.kv
+
+    async def _of_leader(self) -> KeyValue | None:
+        """What the leader says next; None when it leads no more."""
+        event = await first_event(self._client, self._key, self._revision + 1)
+        self._revision = event.revision
+        if event.is_delete:
+            self._key = b""
+            return None
+        return event.kv

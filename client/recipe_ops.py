@@ -1,0 +1,174 @@
+"""What the recipes share: calls that insist on an answer, leases to hang keys on, and waiting for a key to go.
+
+The layouts of keys are those of etcd's clientv3/concurrency and of its recipes, so that programs in Go and in Python
+wait for each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import trio
+
+from ..errors import Code, EtcdError, RequestTimeout
+from ..rpc.pb.rpc_pb2 import RangeResponse
+from .compares import key as compared
+from .errors import KeyExists, WatchCompacted
+from .keys import KeysLike, prefix
+from .kv import KVCalls
+from .lease import Lease
+from .lease_calls import LeaseCalls
+from .ops import put
+from .txn import Txn, TxnCalls, TxnResult
+from .watch_calls import WatchCalls
+from .watch_events import Event
+
+__all__ = [
+    "RecipeClient",
+    "committed",
+    "create",
+    "create_numbered",
+    "first_event",
+    "forget",
+    "held_lease",
+    "insist",
+    "own_key",
+    "wait_deleted",
+    "wait_predecessors",
+]
+
+RETRY_SECONDS: Final = 0.1
+RELEASE_SECONDS_MAX: Final = 5.0
+
+T = TypeVar("T")
+
+
+class RecipeClient(KVCalls, TxnCalls, WatchCalls, LeaseCalls):
+    """What the recipes need of a client."""
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+async def insist(call: Callable[..., Awaitable[T]], *arguments: Any, **options: Any) -> T:
+    """Make a call that does no harm if it is carried out twice, again and again until there is an answer."""
+    while True:
+        try:
+            return await call(*arguments, **options)
+        except EtcdError as error:
+            if error.status is not Code.UNAVAILABLE:
+                raise
+        await trio.sleep(RETRY_SECONDS)
+
+
+async def forget(client: RecipeClient, key: bytes) -> None:
+    """Delete a key of one's own, even while the caller is being cancelled.
+
+    Raises:
+        EtcdError: it could not be done within `RELEASE_SECONDS_MAX`: the key stays as long as its lease.
+    """
+    with trio.move_on_after(RELEASE_SECONDS_MAX, shield=True) as scope:
+        await insist(client.delete, key)
+    if scope.cancelled_caught:
+        raise RequestTimeout
+
+
+async def create(client: RecipeClient, key: bytes, value: bytes = b"", *, lease: int = 0) -> int:
+    """Make a key that is not there yet; returns the revision. Raises KeyExists."""
+    txn = client.txn().when(compared(key).version == 0).then(put(key, value, lease=lease))
+    result = await txn.commit()
+    if not result:
+        raise KeyExists(f"there is a key {key!r} already")
+    return result.revision
+
+
+async def create_numbered(
+    client: RecipeClient, start: bytes, value: bytes, *, lease: int = 0
+) -> tuple[bytes, int]:
+    """Make a key `start/<number>` that nobody else has; returns it and its revision.
+
+    The number is the date in nanoseconds, by which etcd's recipes avoid to ask for it.
+    """
+    while True:
+        key = b"%s/%d" % (start, date_nanoseconds())
+        try:
+            return key, await create(client, key, value, lease=lease)
+        except KeyExists:
+            continue
+
+
+# --- leases ---------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def held_lease(client: RecipeClient, lease: Lease | None, ttl: float) -> AsyncIterator[Lease]:
+    """The lease that a recipe's keys hang on: the caller's, or one of its own."""
+    if lease is not None:
+        yield lease
+    else:
+        async with client.lease(ttl) as own:
+            yield own
+
+
+def own_key(start: bytes, lease: Lease) -> bytes:
+    """The key of a lease's owner, in the queue of a lock or an election."""
+    return b"%s%x" % (start, lease.id)
+
+
+# --- waiting --------------------------------------------------------------------------------------
+
+
+async def first_event(
+    client: RecipeClient, keys: KeysLike, start_revision: int, *, put: bool | None = None
+) -> Event:
+    """Wait for the first put (or deletion, or either) of one of the keys. Raises WatchCompacted."""
+    async with client.watch(
+        keys, start_revision=start_revision, puts=put is not False, deletes=put is not True
+    ) as watch:
+        return await anext(watch)
+
+
+async def wait_deleted(client: RecipeClient, key: bytes, revision: int) -> None:
+    """Wait until a key is gone that was there at that revision."""
+    while True:
+        try:
+            await first_event(client, key, revision + 1, put=False)
+        except WatchCompacted:
+            found = await insist(client.range, key)
+            if not found.kvs or found.kvs[0].create_revision > revision:
+                return
+            revision = found.header.revision
+        else:
+            return
+
+
+async def wait_predecessors(client: RecipeClient, start: bytes, max_create_revision: int) -> None:
+    """Wait until no key with the prefix is left that was created up to that revision.
+
+    Each waits for the one before it only, so that the end of one wakes one.
+    """
+    while True:
+        found: RangeResponse = await insist(
+            client.range,
+            prefix(start),
+            sort_by="create_revision",
+            descending=True,
+            limit=1,
+            max_create_revision=max_create_revision,
+        )
+        if not found.kvs:
+            return
+        await wait_deleted(client, found.kvs[0].key, found.header.revision)
+
+
+def date_nanoseconds() -> int:
+    """The date; a function, so that tests may stop it."""
+    return time.time_ns()
+
+
+def committed(txn: Txn) -> Awaitable[TxnResult]:
+    """Commit a transaction that does no harm if it is carried out twice."""
+    return insist(txn.commit)
