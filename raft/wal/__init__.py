@@ -6,6 +6,7 @@ from .record import Metadata, RecordType, WalSnapshot
 from .repair import Repaired
 from .replay import Contents, valid_snapshots
 from .segment import SEGMENT_BYTES, Prepared, Segment
+from .survey import FileSurvey, Survey, survey
 from .verify import Report, records, verify
 from .wal import WAL
 
@@ -13,14 +14,17 @@ __all__ = [
     "SEGMENT_BYTES",
     "WAL",
     "Contents",
+    "FileSurvey",
     "Metadata",
     "Prepared",
     "RecordType",
     "Repaired",
     "Report",
     "Segment",
+    "Survey",
     "WalSnapshot",
     "records",
+    "survey",
     "valid_snapshots",
     "verify",
 ]

@@ -55,15 +55,15 @@ class Prepared(NamedTuple):
     file: DiskFile
 
 
-def list_segments(disk: Disk, directory: Path) -> list[Segment]:
-    """All segments, oldest first; raises CorruptData if one is missing between them."""
+def list_segments(disk: Disk, directory: Path, *, gaps: bool = False) -> list[Segment]:
+    """All segments, oldest first; raises CorruptData if one is missing between them, unless `gaps` may be."""
     found = sorted(
         Segment(int(match[1], 16), int(match[2], 16))
         for match in map(_NAME.fullmatch, disk.list_dir(directory))
         if match
     )
     for before, after in itertools.pairwise(found):
-        if after.sequence != before.sequence + 1:
+        if not gaps and after.sequence != before.sequence + 1:
             raise CorruptData(
                 f"the log in {directory} lacks a file between {before.name} and {after.name}: "
                 f"put it back, or {ADVICE}"
