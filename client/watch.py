@@ -45,7 +45,6 @@ class Watch:
             may have been missed.
         id: the server's number for it on the present stream, or None.
         stream: what carries it.
-        end: the response by which the server has ended it, or None.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Watch:
         self.compactions = 0
         self.id: int | None = None
         self.stream: Carrier | None = None
-        self.end: WatchResponse | None = None
         self.created = False
         self._cut = cut
         self._yields_progress = yields_progress

@@ -235,7 +235,6 @@ class WatchStream:
         """The server has ended one watch, or refuses it."""
         self._by_id.pop(response.watch_id, None)
         watch.id = None
-        watch.end = response
         if response.compact_revision:
             if watch.compacted(response.compact_revision):
                 self._to_create.append(watch)
