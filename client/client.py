@@ -9,6 +9,7 @@ from typing import Self
 import trio
 
 from .admin import AdminCalls
+from .autosync import keep_synced, sync
 from .call import NO_METADATA, REQUIRE_LEADER
 from .channel import SocketChannel
 from .connection import ConnectionOptions
@@ -39,6 +40,14 @@ class Client(RecipeCalls, AdminCalls):
         """The same client, whose calls are refused by a member that sees no leader (NoLeader)."""
         return self._like_this(self.keyspace, require_leader=True)
 
+    async def sync(self) -> tuple[str, ...]:
+        """Take the members' client URLs as endpoints from now on, and return them.
+
+        Members advertise how they think they are reached: behind a proxy or in another network that may be wrong.
+        A client in a node's own program keeps to its node.
+        """
+        return await sync(self)
+
     def _like_this(self, keyspace: Namespace, *, require_leader: bool) -> Self:
         metadata = {**self.metadata, **(REQUIRE_LEADER if require_leader else NO_METADATA)}
         return type(self)(
@@ -64,6 +73,7 @@ async def connect(
     max_receive_bytes: int = 2**31 - 1,
     namespace: KeyLike = b"",
     require_leader: bool = False,
+    auto_sync_interval: float = 0.0,
     attempts_max: int = ATTEMPTS_MAX,
 ) -> AsyncIterator[Client]:
     """A client over sockets, for the length of the block. It dials when the first call is made.
@@ -83,6 +93,7 @@ async def connect(
         max_receive_bytes: the largest response.
         namespace: see `Client.namespace`.
         require_leader: see `Client.requiring_leader`.
+        auto_sync_interval: do what `Client.sync` does every so many seconds; 0: never.
         attempts_max: how often one call is made at most, where it can be repeated.
 
     Raises:
@@ -113,6 +124,8 @@ async def connect(
                 keyspace=ROOT.inner(namespace),
                 metadata=REQUIRE_LEADER if require_leader else NO_METADATA,
             )
+            if auto_sync_interval > 0:
+                nursery.start_soon(keep_synced, client, auto_sync_interval)
             yield client
         finally:
             channel.close()
