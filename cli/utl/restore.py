@@ -39,11 +39,12 @@ from ...mvcc.alarm import BUCKET as ALARMS
 from ...mvcc.alarm import NAMES as ALARM_NAMES
 from ...mvcc.alarm import Alarm
 from ...mvcc.restore import SCHEDULED_COMPACT
-from ...mvcc.revision import MAIN_MAX, MAIN_SHIFT, main_key, packed_from_disk
+from ...mvcc.revision import MAIN_MAX, main_key
 from ...raft.codec import encode_conf_change
 from ...raft.disk import RealDisk
 from ...raft.types import ConfState, Entry, EntryType, HardState
 from ...raft.wal import WAL, Metadata, WalSnapshot
+from .facts import latest_revision
 from .files import open_file, total_bytes
 from .locks import reading_file
 from .notices import info, warn
@@ -263,29 +264,9 @@ def _build_database(order: Order, view: View, snap_dir: Path, members: list[Memb
     path.with_name(path.name + "-lock").unlink(missing_ok=True)
 
 
-def _latest(view: View) -> int:
-    """The newest revision that has a row."""
-    latest = 0
-    for key, _ in view.scan("key", _last_page_start(view)):
-        latest = packed_from_disk(key) >> MAIN_SHIFT
-    return latest
-
-
-def _last_page_start(view: View) -> bytes:
-    """A key from which on there are few rows, found by halving the revisions."""
-    low, high = 0, MAIN_MAX
-    while low < high:
-        middle = (low + high + 1) // 2
-        if view.range("key", main_key(middle), None, 1):
-            low = middle
-        else:
-            high = middle - 1
-    return main_key(low)
-
-
 def _bump(backend: Backend, view: View, amount: int) -> None:
     """A row without content far above the last one, and a compaction there: see the documentation."""
-    latest = _latest(view)
+    latest = latest_revision(view)
     if latest + amount > MAIN_MAX:
         raise ConfigError(f"bump-revision: {latest} + {amount} is more than a revision can be")
     info(
@@ -305,7 +286,7 @@ def _say_what_it_means(view: View, order: Order) -> None:
         info(
             "revisions go on from the snapshot's: clients that have seen later ones may miss changes,"
             f" or believe in old ones; --bump-revision {BUMP_ADVICE} --mark-compacted lets them notice",
-            revision=_latest(view),
+            revision=latest_revision(view),
         )
     for key, _ in view.scan(ALARMS):
         alarm = Alarm.decode(key)
