@@ -93,13 +93,15 @@ class Flag:
         """The default as help shows it."""
         if self.shown is not None:
             return self.shown
+        return quote(self.default) if self.kind is Kind.TEXT else self.shown_value(self.default)
+
+    def shown_value(self, value: Any) -> str:
+        """A value as Go prints it."""
         if self.kind is Kind.BOOL:
-            return "true" if self.default else "false"
+            return "true" if value else "false"
         if self.kind is Kind.SECONDS:
-            return duration_text(self.default)
-        if self.kind is Kind.TEXTS:
-            return f"[{','.join(self.default)}]"
-        return quote(self.default) if self.kind is Kind.TEXT else str(self.default)
+            return duration_text(value)
+        return f"[{','.join(value)}]" if self.kind is Kind.TEXTS else str(value)
 
 
 HELP: Final = "help"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
 
+from .colour import wanted
 from .command import Command, Invocation
 from .errors import complain, die_of, leaf
 from .exits import ERROR, OK, Failure
@@ -25,7 +26,8 @@ def main(program: Program) -> NoReturn:
     signal themselves. What is left of the interpreter is not taken apart: the system is faster at that.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    code = execute(program, sys.argv[1:], Output(sys.stdout.buffer))
+    colours = wanted(sys.stdout)
+    code = execute(program, sys.argv[1:], Output(sys.stdout.buffer, colours=colours))
     os._exit(code)
 
 

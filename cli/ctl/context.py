@@ -10,6 +10,7 @@ ctx.show(GrantView(response))
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from ...client.client import Client
 
 __all__ = ["Context"]
-
-DEADLINE_TEXT = "context deadline exceeded"
 
 
 class Context(Invocation):
@@ -48,6 +47,10 @@ class Context(Invocation):
         from .environment import complete
 
         complete(self.flags)
+        if self.flags.switch("debug"):
+            from .debugging import show_flags
+
+            show_flags(self.flags)
         if self.form not in FORMATS:
             raise Failure("unsupported output format", BAD_FEATURE)
 
@@ -89,14 +92,36 @@ class Context(Invocation):
             ):
                 yield
         except trio.TooSlowError:
+            from .waiting import DEADLINE_TEXT
+
             raise Failure(DEADLINE_TEXT) from None
 
     async def call(
-        self, client: Client, method: str, request: Message, *, endpoint: str | None = None
+        self,
+        client: Client,
+        method: str,
+        request: Message,
+        *,
+        endpoint: str | None = None,
+        forever: bool = False,
     ) -> Any:
-        """One RPC within the command's deadline."""
-        with self.deadline():
-            return await client.call(method, request, endpoint=endpoint)
+        """One RPC within the command's deadline; it waits so long for an endpoint, as etcdctl does.
+
+        Args:
+            client: as `ctx.client()` gave it.
+            method: "KV/Put".
+            request: its message.
+            endpoint: ask this one only.
+            forever: no deadline, for what etcdctl gives none.
+
+        Raises:
+            Failure: the deadline has passed, or waiting is of no use.
+            EtcdError: what the server answered.
+        """
+        from .waiting import patiently
+
+        with self.deadline(math.inf if forever else None):
+            return await patiently(lambda: client.call(method, request, endpoint=endpoint))
 
     def show(self, view: View) -> None:
         """Print a view in the format that was asked for."""

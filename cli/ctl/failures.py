@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ...errors import Code, EtcdError
-from ..common.exits import Failure
+from ...client.errors import EndpointError
+from ...errors import Code, EtcdError, by_text
+from ..common.exits import BAD_ARGUMENTS, Failure
 
 __all__ = ["error_text", "explain"]
 
@@ -29,13 +30,15 @@ _NAMES = {
 
 def error_text(error: EtcdError) -> str:
     """An answer's error as Go's client shows it: etcd's own errors plainly, others with their code."""
-    if type(error) is EtcdError:
-        return f"rpc error: code = {_NAMES[error.code]} desc = {error}"
-    return str(error)
+    if by_text(error.message) is not None:
+        return error.message
+    return f"rpc error: code = {_NAMES[error.status]} desc = {error.message}"
 
 
 def explain(error: BaseException) -> Failure | None:
     """A Failure for what a command did not expect itself."""
     if isinstance(error, EtcdError):
         return Failure(error_text(error))
+    if isinstance(error, EndpointError):
+        return Failure(str(error), BAD_ARGUMENTS)
     return None

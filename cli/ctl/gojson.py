@@ -11,7 +11,6 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
 __all__ = ["dumps", "message_value", "message_json"]
@@ -56,7 +55,7 @@ def _oneof(message: Message, name: str) -> dict[str, Any] | None:
     return {chosen: value} if value not in (0, "", b"", False) else {}
 
 
-def _present(message: Message, field: FieldDescriptor) -> bool:
+def _present(message: Message, field: Any) -> bool:
     if field.is_repeated:
         return bool(getattr(message, field.name))
     if field.message_type is not None:
@@ -64,7 +63,7 @@ def _present(message: Message, field: FieldDescriptor) -> bool:
     return bool(getattr(message, field.name))
 
 
-def _value(message: Message, field: FieldDescriptor) -> Any:
+def _value(message: Message, field: Any) -> Any:
     value = getattr(message, field.name)
     if field.is_repeated:
         return [message_value(each) if field.message_type else each for each in value]

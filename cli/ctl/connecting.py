@@ -1,0 +1,127 @@
+"""A client as the global flags say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from ...client.channel import SocketChannel
+from ...client.client import Client
+from ...client.client import connect as open_client
+from ...client.endpoints import DEFAULT_ENDPOINT
+from ...client.tls import TLS
+from ...errors import EtcdError
+from ..common.errors import complain
+from ..common.exits import BAD_ARGUMENTS, BAD_CONNECTION, Failure
+from ..common.flags import FlagValues
+from .failures import error_text
+from .waiting import DEADLINE_TEXT, patiently
+
+__all__ = ["connect", "options_of", "tls_of"]
+
+SEND_BYTES: Final = 2 << 20
+RECEIVE_BYTES: Final = 2**31 - 1
+DIAL_SHARE: Final = 0.8  # of the command's time, so that it can still say what is wrong
+
+
+@asynccontextmanager
+async def connect(flags: FlagValues, **changes: Any) -> AsyncIterator[Client]:
+    """Open a client, logged in, for the length of the block.
+
+    Args:
+        flags: the global flags, complete.
+        changes: override arguments of `triode.connect`; `endpoints` is a sequence.
+
+    Raises:
+        Failure: a flag is wrong (128), or the user is not let in (2).
+    """
+    options = {**options_of(flags), **changes}
+    endpoints = options.pop("endpoints", None) or await _endpoints(flags)
+    dial_seconds = flags.seconds("dial-timeout")
+    async with open_client(*endpoints, **options) as client:
+        if options.get("user"):
+            await _log_in(client, dial_seconds)
+        yield client
+
+
+async def _log_in(client: Client, seconds: float) -> None:
+    """Log in before anything else, as etcdctl does: its exit code says that it was this which failed."""
+    import trio
+
+    try:
+        with trio.fail_after(seconds):
+            assert isinstance(client.channel, SocketChannel)
+            await patiently(client.channel.login)
+    except trio.TooSlowError:
+        raise Failure(DEADLINE_TEXT, BAD_CONNECTION) from None
+    except EtcdError as error:
+        raise Failure(error_text(error), BAD_CONNECTION) from None
+
+
+def options_of(flags: FlagValues) -> dict[str, Any]:
+    """The arguments of `triode.connect`, but for the endpoints. Raises Failure."""
+    user, password = _login_of(flags)
+    dial = min(flags.seconds("dial-timeout"), flags.seconds("command-timeout") * DIAL_SHARE)
+    options: dict[str, Any] = {
+        "tls": tls_of(flags),
+        "dial_timeout": max(dial, 0.001),
+        "keepalive_time": flags.seconds("keepalive-time"),
+        "keepalive_timeout": flags.seconds("keepalive-timeout"),
+        "max_send_bytes": flags.number("max-request-bytes") or SEND_BYTES,
+        "max_receive_bytes": flags.number("max-recv-bytes") or RECEIVE_BYTES,
+    }
+    if user and password:  # without a password there is no login, as with Go's client
+        options.update(user=user, password=password)
+    return options
+
+
+def tls_of(flags: FlagValues) -> TLS | None:
+    """TLS as the flags say; None: none is asked for."""
+    for name in ("cert", "key", "cacert"):
+        if flags.changed(name) and not flags.text(name):
+            raise Failure(f"empty string is passed to --{name} option", BAD_ARGUMENTS)
+    domain = "" if flags.switch("insecure-discovery") else flags.text("discovery-srv")
+    files: Mapping[str, str | None] = {
+        "ca": flags.text("cacert") or None,
+        "cert": flags.text("cert") or None,
+        "key": flags.text("key") or None,
+    }
+    if (files["cert"] and not files["key"]) or (files["key"] and not files["cert"]):
+        raise Failure(
+            "KeyFile and CertFile must both be present"
+            f"[key: {files['key'] or ''}, cert: {files['cert'] or ''}]",
+            BAD_ARGUMENTS,
+        )
+    skip = flags.switch("insecure-skip-tls-verify")
+    if not (any(files.values()) or domain or skip) and flags.switch("insecure-transport"):
+        return None
+    return TLS(**files, server_name=domain or None, insecure_skip_verify=skip)
+
+
+def _login_of(flags: FlagValues) -> tuple[str, str]:
+    user, password = flags.text("user"), flags.text("password")
+    if not user or password:
+        return user, password
+    name, colon, secret = user.partition(":")
+    if colon:
+        return name, secret
+    from ..common.prompt import ask_password
+
+    return user, ask_password("Password: ")
+
+
+async def _endpoints(flags: FlagValues) -> list[str]:
+    domain = flags.text("discovery-srv")
+    if domain:
+        from .srv import client_endpoints
+
+        found = await client_endpoints(domain, flags.text("discovery-srv-name"))
+        if not flags.switch("insecure-discovery"):
+            for endpoint in found:
+                if endpoint.startswith("http://"):
+                    complain(f'ignoring discovered insecure endpoint "{endpoint}"', prefix="")
+            found = [each for each in found if not each.startswith("http://")]
+        if found:
+            return found
+    return [each.strip() for each in flags.texts("endpoints")] or [DEFAULT_ENDPOINT]

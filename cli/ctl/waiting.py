@@ -1,0 +1,55 @@
+"""Waiting for a cluster that cannot be reached, and saying why to whoever waits."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from ...client.errors import Unreachable, UntrustedServer
+from ..common.errors import complain
+from ..common.exits import Failure
+
+__all__ = ["DEADLINE_TEXT", "patiently", "say_why"]
+
+T = TypeVar("T")
+DEADLINE_TEXT: Final = "context deadline exceeded"
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do work, again and again while no endpoint can be reached. The caller's scope bounds it.
+
+    What is wrong with the endpoints is said once. When they answer but cannot be trusted, waiting helps nobody.
+
+    Raises:
+        Failure: no endpoint can be trusted; with the text that etcdctl ends with when it has waited.
+    """
+    said = False
+    while True:
+        try:
+            return await work()
+        except Unreachable as error:
+            if not said:
+                say_why(error)
+                said = True
+            if isinstance(error, UntrustedServer):
+                raise Failure(DEADLINE_TEXT) from None
+
+
+def say_why(error: Unreachable) -> None:
+    """Tell of endpoints that cannot be reached: a person in words, a log in the lines that etcdctl writes."""
+    for endpoint, reason in error.reasons.items():
+        if sys.stderr.isatty():
+            complain(f"{endpoint}: {reason}", prefix="Hint: ")
+            continue
+        line = {
+            "level": "warn",
+            "ts": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+            "logger": "etcd-client",
+            "msg": "endpoint cannot be reached",
+            "endpoint": endpoint,
+            "error": reason,
+        }
+        complain(json.dumps(line, separators=(",", ":")), prefix="")
