@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Final
-from urllib.parse import urlsplit
 
 import h11
 import trio
 
+from ...client.endpoints import Endpoint, parse_endpoint
+from ...client.errors import EndpointError
+from ...client.tls import TLS
 from ...errors import TriodeError
 
 __all__ = ["PageError", "fetch"]
@@ -21,51 +22,42 @@ class PageError(TriodeError):
     """A page could not be had; the text says why."""
 
 
-async def fetch(endpoint: str, path: str, *, tls: ssl.SSLContext | None, seconds: float) -> bytes:
+async def fetch(endpoint: str, path: str, *, tls: TLS | None, seconds: float) -> bytes:
     """GET a page.
 
     Args:
-        endpoint: `host:port` or a URL; what it says behind the port does not count. Unix sockets: `unix:PATH`.
+        endpoint: as clients take it: `host:port`, a URL, or `unix:PATH`.
         path: beginning with a slash.
-        tls: for an endpoint with `https`, or of one that names no scheme.
+        tls: for an endpoint with `https`, or one that names no scheme; None: plain, or the system's trust.
         seconds: for everything, from the name's look-up to the last byte.
 
     Raises:
         PageError: not reached, not in time, too large, or another status than 200.
     """
     try:
+        where = parse_endpoint(endpoint)
         with trio.fail_after(seconds):
-            async with await _connect(endpoint, tls) as stream:
-                return await _get(stream, urlsplit(_url(endpoint, tls)).netloc, path)
+            async with await _connect(where, tls) as stream:
+                return await _get(stream, where.authority, path)
     except trio.TooSlowError:
         raise PageError(f"{endpoint}{path}: no answer within {seconds:g}s") from None
-    except (OSError, trio.BrokenResourceError, ssl.SSLError, h11.ProtocolError) as error:
-        raise PageError(f"{endpoint}{path}: {error or type(error).__name__}") from error
+    except (OSError, trio.BrokenResourceError, h11.ProtocolError, EndpointError) as error:
+        raise PageError(f"{endpoint}{path}: {str(error) or type(error).__name__}") from error
 
 
-def _url(endpoint: str, tls: ssl.SSLContext | None) -> str:
-    if "://" in endpoint:
-        return endpoint
-    return ("https" if tls else "http") + "://" + endpoint
-
-
-async def _connect(endpoint: str, tls: ssl.SSLContext | None) -> trio.abc.Stream:
-    if endpoint.startswith(("unix:", "unixs:")):
-        stream: trio.abc.Stream = await trio.open_unix_socket(
-            endpoint.partition(":")[2].removeprefix("//")
-        )
+async def _connect(where: Endpoint, tls: TLS | None) -> trio.abc.Stream:
+    stream: trio.abc.Stream
+    if where.path:
+        stream = await trio.open_unix_socket(where.path)
+    else:
+        stream = await trio.open_tcp_stream(where.host, where.port)
+    if where.tls is False or (where.tls is None and tls is None):
         return stream
-    parts = urlsplit(_url(endpoint, tls))
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise PageError(f"{endpoint}: {error}") from error
-    host = parts.hostname or "127.0.0.1"
-    tcp = await trio.open_tcp_stream(host, port)
-    if parts.scheme != "https":
-        return tcp
-    context = tls or ssl.create_default_context()
-    return trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
+    trust = tls or TLS()
+    context = trust.context()
+    context.set_alpn_protocols(["http/1.1"])
+    name = trust.server_name or where.server_name
+    return trio.SSLStream(stream, context, server_hostname=name, https_compatible=True)
 
 
 async def _get(stream: trio.abc.Stream, host: str, path: str) -> bytes:
@@ -80,7 +72,7 @@ async def _get(stream: trio.abc.Stream, host: str, path: str) -> bytes:
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(READ_BYTES))
+            connection.receive_data(bytes(await stream.receive_some(READ_BYTES)))
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +9,7 @@ import attrs
 import trio
 from google.protobuf.message import Message
 
+from ....client.tls import TLS
 from ....errors import EtcdError
 from ....rpc.pb.rpc_pb2 import (
     NONE,
@@ -45,7 +45,7 @@ class Collector:
 
     client: Client
     endpoints: Sequence[str]
-    tls: ssl.SSLContext | None = None
+    tls: TLS | None = None
     actors: bool = True
     _without_actors: set[str] = attrs.Factory(set)  # endpoints that have no such page
 

@@ -1,0 +1,58 @@
+"""A command that is run while something is held for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import trio
+
+from ..common.exits import Failure
+from ..common.goquote import quote
+from .interrupts import Stop
+
+__all__ = ["run_child"]
+
+KILLED = 255
+
+
+async def run_child(words: Sequence[str], variables: Mapping[str, bytes], stop: Stop) -> None:
+    """Run a command to its end; its output is ours, and its input too if that is a terminal.
+
+    SIGTERM is passed on to it, and Ctrl-C unless the terminal has told it already. When the caller is cancelled,
+    the command is ended by SIGTERM, or after 5 seconds by SIGKILL.
+
+    Raises:
+        Failure: with its exit code, when that is not 0; or it cannot be run.
+    """
+    if shutil.which(words[0]) is None:
+        raise Failure(f"exec: {quote(words[0])}: executable file not found in $PATH")
+    async with trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(
+            partial(
+                trio.run_process,
+                list(words),
+                env={**os.environb, **{name.encode(): text for name, text in variables.items()}},
+                stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,
+                check=False,
+            )
+        )
+        nursery.start_soon(_pass_on, stop, process)
+        code = await process.wait()
+        nursery.cancel_scope.cancel()
+    if code < 0:
+        raise Failure(f"signal: {(signal.strsignal(-code) or str(-code)).lower()}", KILLED)
+    if code:
+        raise Failure(f"exit status {code}", code)
+
+
+async def _pass_on(stop: Stop, process: trio.Process) -> None:
+    await stop.event.wait()
+    assert stop.number is not None
+    if stop.number is not signal.SIGINT or not sys.stdin.isatty():
+        process.send_signal(stop.number)
