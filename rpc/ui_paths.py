@@ -10,16 +10,29 @@ from another origin is refused here whatever the setting `cors` says; see `origi
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Iterable
-from typing import Final
-from urllib.parse import unquote, urlsplit
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..errors import Code
 from .gateway import encode_error
 from .http_reply import HttpReply, error_page, method_not_allowed, not_found
 from .methods import REST_PATHS, Method
 
-__all__ = ["API", "MODES", "OFF", "READ_ONLY", "READ_WRITE", "WRITES", "is_ui", "route"]
+__all__ = [
+    "API",
+    "MODES",
+    "OFF",
+    "READ_ONLY",
+    "READ_WRITE",
+    "REVISIONS_MAX",
+    "WRITES",
+    "KeyQuery",
+    "is_ui",
+    "key_query",
+    "route",
+]
 
 OFF: Final = "off"
 READ_ONLY: Final = "read-only"
@@ -27,9 +40,10 @@ READ_WRITE: Final = "read-write"
 MODES: Final = (OFF, READ_ONLY, READ_WRITE)
 
 PAGE: Final = "/ui"
-API: Final = {"/ui/api/node": "node", "/ui/api/actors": "actors"}
+API: Final = {"/ui/api/node": "node", "/ui/api/actors": "actors", "/ui/api/key": "key"}
 """The endpoints for what the gateway does not offer, by path."""
 GATEWAY: Final = "/ui/v3/"
+REVISIONS_MAX: Final = 100  # of a key in one answer
 
 READS: Final = frozenset(
     {
@@ -67,7 +81,7 @@ def is_ui(target: str) -> bool:
 def route(
     mode: str, verb: str, target: str, headers: Iterable[tuple[bytes, bytes]], authority: str
 ) -> str | Method | HttpReply:
-    """What a request below `/ui` asks for: "page", "node" or "actors", an RPC, or the reply to send at once.
+    """What a request below `/ui` asks for: "page" or one of `API`'s names, an RPC, or the reply to send at once.
 
     `headers` have lower-case names; `authority` is the Host that was asked.
     """
@@ -89,6 +103,27 @@ def route(
     if rest in WRITES and mode != READ_WRITE:
         return encode_error(Code.PERMISSION_DENIED, REFUSAL)
     return REST_PATHS[rest]
+
+
+class KeyQuery(NamedTuple):
+    """What a request to `/ui/api/key` asks for."""
+
+    key: bytes
+    before: int  # changes before this revision only; 0: from the present on
+    limit: int
+
+
+def key_query(target: str) -> KeyQuery | HttpReply:
+    """Read the query; the reply if it is wrong. `key` is base64, standard or URL-safe."""
+    try:
+        query = parse_qs(target.partition("?")[2], max_num_fields=10)
+        text = query["key"][0].replace(" ", "+").replace("-", "+").replace("_", "/")
+        key = binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+        before = int(query.get("before", ["0"])[0])
+        limit = int(query.get("limit", [str(REVISIONS_MAX)])[0])
+    except (KeyError, ValueError):
+        return error_page(400, "key is base64, before and limit are numbers")
+    return KeyQuery(key, before, max(1, min(limit, REVISIONS_MAX)))
 
 
 def origin_refusal(headers: Iterable[tuple[bytes, bytes]], authority: str) -> HttpReply | None:

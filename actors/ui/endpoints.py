@@ -8,7 +8,7 @@ from typing import Any
 
 from ...rpc.http_reply import HttpReply
 from ...rpc.methods import Method
-from ...rpc.ui_paths import is_ui, route
+from ...rpc.ui_paths import is_ui, key_query, route
 from ..context import NodeContext
 from ..supervisor import Supervisor
 from . import state
@@ -43,6 +43,9 @@ class Ui:
             return page()
         if found == "node":
             return _data(state.node(self._node, self._mode))
+        if found == "key":
+            query = key_query(target)
+            return query if isinstance(query, HttpReply) else _data(state.key(self._node, query))
         return _data(state.actors(self._root))
 
 

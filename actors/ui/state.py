@@ -6,19 +6,22 @@ leader, and a page that polls costs the cluster nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, Final
 
 import trio
 
 from ...mvcc.alarm import NAMES as ALARM_NAMES
+from ...mvcc.revision import MAIN_SHIFT, TOMBSTONE
+from ...rpc.ui_paths import KeyQuery
 from ...version import SERVER_VERSION, STORAGE_VERSION, TRIODE_VERSION
 from ..actor import Actor
 from ..context import NodeContext
 from ..member import Member
 from ..supervisor import Supervisor
 
-__all__ = ["CHILDREN_MAX", "actors", "node"]
+__all__ = ["CHILDREN_MAX", "actors", "key", "node"]
 
 CHILDREN_MAX: Final = 100  # of one supervisor: there may be a connection for each of 65 536 clients
 
@@ -81,6 +84,24 @@ def _member(context: NodeContext, member: Member) -> Json:
         "reachable": True if itself else since is not None,
         "reachable_seconds": None if since is None else round(context.world.clock.now() - since, 3),
         "match_index": raft.match_index(member.id),
+    }
+
+
+def key(context: NodeContext, query: KeyQuery) -> Json:
+    """When a key was changed, the latest first, as far as it is not compacted. Its values are read by Range."""
+    store = context.store
+    entry = store.index.keys.get(query.key)
+    changes = [] if entry is None else [*(entry.history or ()), entry.modified]
+    end = bisect_left(changes, query.before << MAIN_SHIFT) if query.before > 0 else len(changes)
+    wanted = changes[max(0, end - query.limit) : end]
+    return {
+        "revision": store.revision,
+        "compact_revision": store.compact_revision,
+        "total": len(changes),
+        "revisions": [
+            {"revision": one >> MAIN_SHIFT, "deleted": bool(one & TOMBSTONE)}
+            for one in reversed(wanted)
+        ],
     }
 
 

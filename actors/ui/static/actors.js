@@ -41,7 +41,7 @@ function showActors() {
   const waiting = all.reduce((sum, actor) => sum + actor.mailbox_depth, 0);
   setText($("actors-note"), `${plural(all.length + left, "actor")}, ${plural(waiting, "message")} waiting, ${plural(restarts, "restart")}.`);
   const handled = new Map();
-  sync($("actors").tBodies[0], actorRows(actors.tree), (row) => row.place, makeActor, (element, row) => {
+  sync($("actor-rows").tBodies[0], actorRows(actors.tree), (row) => row.place, makeActor, (element, row) => {
     handled.set(row.place, row.messages_handled);
     const before = actors.before.get(row.place);
     updateActor(element, row, before === undefined || !seconds ? null : (row.messages_handled - before) / seconds);
@@ -54,9 +54,9 @@ function makeActor(row) {
   if (row.left) return h("tr", {}, h("td", { colspan: "6", class: "soft" }));
   return h("tr", {},
     h("td", {}, h("span", { class: "name" },
-      h("button", { type: "button", class: "fold", onclick: () => fold(row.place) }), h("span", { class: "mono any" })), h("p", { class: "error" })),
+      h("button", { type: "button", class: "fold", onclick: () => fold(row.place) }), h("span", { class: "mono cut" })), h("p", { class: "error" })),
     h("td", {}, h("span", { class: "state" }, h("i", { class: "dot", "aria-hidden": "true" }), h("span"))),
-    h("td", {}, h("span", { class: "nowrap" }), bar()),
+    h("td", {}, h("span", { class: "box nowrap" }, h("span"), bar())),
     h("td", { class: "right roomy" }), h("td", { class: "right roomy" }), h("td", { class: "right" }));
 }
 
@@ -75,15 +75,17 @@ function updateActor(element, row, rate) {
   setText(fold, folded ? "▸" : "▾");
   fold.setAttribute("aria-expanded", String(!folded));
   fold.setAttribute("aria-label", `${row.name}: ${plural(row.children.length + row.children_left_out, "child", "children")}`);
+  label.title = row.name;
   setText(label, row.name + (folded ? ` (${number.format(row.children.length + row.children_left_out)})` : ""));
   setText(name.lastElementChild, row.last_error ? `last error: ${row.last_error}` : "");
   state.firstElementChild.firstElementChild.className = `dot ${STATES[row.state] ?? ""}`;
   setText(state.firstElementChild.lastElementChild, row.state);
   state.title = row.state_seconds === null ? "" : `${row.state} for ${duration(row.state_seconds)}`;
   const share = row.mailbox_depth / row.mailbox_messages_max;
-  setText(mailbox.firstElementChild, number.format(row.mailbox_depth) + (row.mailbox_depth_max ? ` · high ${number.format(row.mailbox_depth_max)}` : ""));
-  mailbox.title = `bound: ${plural(row.mailbox_messages_max, "message")}`;
-  setBar(mailbox.lastElementChild, share, share > 0.8 ? "bad" : share > 0.4 ? "warn" : "");
+  const [depth, fill] = mailbox.firstElementChild.children;
+  setText(depth, number.format(row.mailbox_depth) + (row.mailbox_depth_max ? ` / ${number.format(row.mailbox_depth_max)}` : ""));
+  mailbox.title = `now ${number.format(row.mailbox_depth)}, at most so far ${number.format(row.mailbox_depth_max)}, bound ${number.format(row.mailbox_messages_max)}`;
+  setBar(fill, share, share > 0.8 ? "bad" : share > 0.4 ? "warn" : "");
   setText(handled, number.format(row.messages_handled));
   setText(perSecond, rate === null ? "" : number.format(Math.round(rate)));
   setText(restarts, number.format(row.restarts));

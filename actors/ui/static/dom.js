@@ -2,9 +2,12 @@
 
 const $ = (id) => document.getElementById(id);
 
+const ROLES = { tr: "row", td: "cell" }; // said aloud, because on a phone they are laid out as no table
+
 /** A new element; `on…` are listeners, true is an empty attribute, false and null are none. */
 function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
+  if (tag in ROLES) element.setAttribute("role", ROLES[tag]);
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -84,7 +87,7 @@ function ask({ title, content, verb, danger = false, submit }) {
     const problem = h("p", { class: "problem", role: "alert" });
     const go = h("button", { type: "submit", class: danger ? "main danger" : "main", value: "go" }, verb);
     const give = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
-    form.replaceChildren(h("h2", { id: "dialog-title" }, title), ...content, problem, h("div", { class: "end" }, give, go));
+    form.replaceChildren(h("h2", { id: "dialog-title" }, title), ...content, h("div", { class: "end" }, problem, give, go));
     form.onsubmit = async (event) => {
       event.preventDefault();
       go.disabled = true;

@@ -1,11 +1,11 @@
 // One key: its value, its past, and how to change it.
 
 const PAST_AT_ONCE = 20;
+const VALUES_AT_ONCE = 4;
 const VALUE_BYTES_SHOWN = 65536;
 const PREVIEW_BYTES = 160;
-const TOMBSTONES_MAX = 1000;
 
-const detail = { key: null, past: null, entries: [], chosen: 0, form: null, all: false, revision: -1, end: "", busy: null };
+const detail = { key: null, entries: [], total: 0, chosen: 0, form: null, all: false, revision: -1, end: "", busy: null };
 
 /** A pair of the gateway with numbers for its numbers. */
 function pairOf(kv) {
@@ -19,57 +19,29 @@ function pairOf(kv) {
   };
 }
 
-async function pairAt(key, revision = 0) {
-  const answer = await range(key, revision ? { revision: String(revision) } : {});
-  return answer.kvs ? pairOf(answer.kvs[0]) : null;
+/** Some of a key's past, the latest first: `total` changes are remembered, these are those before a revision. */
+async function pastOf(key, before = 0) {
+  const name = base64Of(key).replaceAll("+", "-").replaceAll("/", "_");
+  return look(`key?key=${name}&limit=${PAST_AT_ONCE}` + (before ? `&before=${before}` : ""));
 }
 
-/** The revisions at which a key was deleted, as far as they are not compacted; the latest first. */
-async function deletions(key, from = Math.max(1, server.node.store.compact_revision)) {
-  const ending = new AbortController();
-  const timer = setTimeout(() => ending.abort(), CALL_MS_MAX);
-  const watch = { key: base64Of(key), start_revision: String(from), filters: ["NOPUT"] };
-  const found = [];
-  try {
-    for await (const message of stream("watch", [{ create_request: watch }, { progress_request: {} }], ending.signal)) {
-      for (const event of message.events ?? []) found.push(Number(event.kv.mod_revision));
-      if (message.canceled && message.compact_revision) return await deletions(key, Number(message.compact_revision));
-      const progress = !message.created && !message.events;
-      if (progress || found.length >= TOMBSTONES_MAX) break;
-    }
-  } catch (error) {
-    if (!ending.signal.aborted) throw error;
-  } finally {
-    clearTimeout(timer);
-    ending.abort();
-  }
-  return found.reverse();
-}
-
-/** The past of a key, the latest first, from one mod revision to the one before it; ends with why it ends. */
-async function* pastOf(key) {
-  let deleted = null;
-  let pair = await pairAt(key);
-  try {
-    for (;;) {
-      if (pair === null) {
-        deleted ??= await deletions(key);
-        const gone = deleted.shift();
-        if (gone === undefined) return server.node.store.compact_revision > 0 ? "Nothing older is left: it was compacted." : "Nothing older.";
-        yield { revision: gone, deleted: true };
-        pair = await pairAt(key, gone - 1);
-        if (pair === null) continue;
+/** Fill in what was put at revisions; `done` is called after the first. What is compacted by now has no value. */
+async function readValues(key, entries, compacted, done) {
+  const waiting = entries.filter((entry) => !entry.deleted);
+  const work = async () => {
+    for (let entry = waiting.shift(); entry; entry = waiting.shift()) {
+      try {
+        // of what lies before a compaction its last state is left, and is read at the compaction
+        const answer = await range(key, { revision: String(Math.max(entry.revision, compacted)) });
+        if (answer.kvs) Object.assign(entry, pairOf(answer.kvs[0]));
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        entry.problem = error.message;
       }
-      yield pair;
-      const { created, revision, version } = pair;
-      pair = version > 1 ? await pairAt(key, revision - 1) : null;
-      if (deleted) deleted = deleted.filter((one) => one < created);
-      else if (version === 1) deleted = (await deletions(key)).filter((one) => one < created);
+      done();
     }
-  } catch (error) {
-    if (error instanceof Refused && error.message.includes("compacted")) return "What is older was compacted.";
-    throw error;
-  }
+  };
+  await Promise.all(Array.from({ length: VALUES_AT_ONCE }, work));
 }
 
 // --- opening and reading ---------------------------------------------------------------------------
@@ -78,9 +50,10 @@ function openDetail(key) {
   $("panes").classList.toggle("open", key !== null);
   if (key === null && detail.key === null && $("detail").childElementCount) return;
   if (key !== null && detail.key !== null && same(key, detail.key)) return;
-  Object.assign(detail, { key, past: null, entries: [], chosen: 0, form: null, all: false, end: "", revision: -1 });
+  Object.assign(detail, { key, entries: [], total: 0, chosen: 0, form: null, all: false, revision: -1, busy: null });
   if (key === null) $("detail").replaceChildren(h("p", { class: "pick" }, "Choose a key to see its value and its past."));
   else {
+    $("detail").replaceChildren(...headOf(key), h("p", { class: "soft" }, "Reading…"));
     readDetail();
     if (matchMedia("(max-width: 1000px)").matches) scrollTo(0, 0);
   }
@@ -89,46 +62,48 @@ function openDetail(key) {
 /** Read the key anew, from the present back. */
 async function readDetail() {
   const { key } = detail;
-  const past = pastOf(key);
-  const entries = [];
   const reading = (detail.busy = {});
-  detail.revision = server.node?.store.revision ?? -1;
+  const current = () => detail.busy === reading;
   try {
-    const end = await more(past, entries, PAST_AT_ONCE);
-    if (detail.busy !== reading) return;
-    const chosen = detail.chosen && detail.entries[detail.chosen];
-    const again = chosen ? entries.findIndex((entry) => entry.revision === chosen.revision) : 0;
-    Object.assign(detail, { past, entries, end, chosen: Math.max(0, again) });
-    showDetail();
+    const past = await pastOf(key);
+    const entries = past.revisions;
+    let shownOnce = false;
+    const first = () => {
+      if (shownOnce || !current() || (entries[0] && !entries[0].deleted && !entries[0].value)) return;
+      shownOnce = true;
+      adopt(past);
+    };
+    first();
+    await readValues(key, entries, past.compact_revision, first);
+    if (!current()) return;
+    if (shownOnce) showDetail();
+    else adopt(past);
   } catch (error) {
-    if (detail.busy === reading && !(error instanceof Lost)) {
-      $("detail").replaceChildren(backLink(), h("p", { class: "title" }, shown(key)), h("p", { class: "problem" }, error.message));
+    if (current() && !(error instanceof Lost)) {
+      $("detail").replaceChildren(...headOf(key), h("p", { class: "problem" }, error.message));
     }
   } finally {
-    if (detail.busy === reading) detail.busy = null;
+    if (current()) detail.busy = null;
   }
 }
 
-/** Take some of the past; returns why it ends, or nothing if there is more. */
-async function more(past, entries, count) {
-  for (let left = count; left > 0; left -= 1) {
-    const { value, done } = await past.next();
-    if (done) return value;
-    entries.push(value);
-  }
-  return "";
+/** Show another past; the chosen revision stays chosen, if it is not the newest. */
+function adopt(past) {
+  const chosen = detail.chosen && detail.entries[detail.chosen];
+  const again = chosen ? past.revisions.findIndex((entry) => entry.revision === chosen.revision) : 0;
+  Object.assign(detail, { entries: past.revisions, total: past.total, compacted: past.compact_revision, revision: past.revision, chosen: Math.max(0, again) });
+  showDetail();
 }
 
 /** The store has changed: look whether this key has. */
 async function refreshDetail(node) {
   if (detail.key === null || detail.busy || node.store.revision === detail.revision) return;
-  const { key } = detail;
+  const { key, entries, total } = detail;
   try {
-    detail.revision = node.store.revision;
-    const pair = await pairAt(key);
-    const newest = detail.entries[0];
-    const before = newest && !newest.deleted ? newest.revision : -1;
-    if (detail.key === key && (pair?.revision ?? -1) !== before) await readDetail();
+    const past = await pastOf(key);
+    if (detail.key !== key || detail.busy) return;
+    detail.revision = past.revision;
+    if (past.total !== total || past.revisions[0]?.revision !== entries[0]?.revision) await readDetail();
   } catch {
     detail.revision = -1; // again with the next state
   }
@@ -140,23 +115,26 @@ function backLink() {
   return h("button", { type: "button", class: "back small", onclick: () => go(placeOf({})) }, "‹ Keys");
 }
 
+function headOf(key) {
+  return [backLink(), h("p", { class: "title" }, h("bdi", {}, shown(key)))];
+}
+
 function showDetail() {
   const { key, entries, chosen } = detail;
   const entry = entries[chosen];
   const box = $("detail");
   const focused = document.activeElement?.dataset?.focus;
   if (!entry) {
-    box.replaceChildren(backLink(), h("p", { class: "title" }, h("bdi", {}, shown(key))),
-      h("p", { class: "soft" }, "There is no such key, and nothing is left of its past."));
+    box.replaceChildren(...headOf(key), h("p", { class: "soft" }, "There is no such key, and nothing is left of its past."));
     return;
   }
-  box.replaceChildren(backLink(), h("p", { class: "title" }, h("bdi", {}, shown(key))), h("p", { class: "soft" }, aboutEntry(entry, chosen)),
-    ...(entry.deleted ? [] : valueOf(entry)), h("h2", {}, "History"), pastList());
+  box.replaceChildren(...headOf(key), h("p", { class: "soft" }, aboutEntry(entry, chosen)), ...(entry.value ? valueOf(entry) : []), h("h2", {}, "History"), pastList());
   if (focused) box.querySelector(`[data-focus="${focused}"]`)?.focus();
 }
 
 function aboutEntry(entry, at) {
   if (entry.deleted) return `Deleted at revision ${number.format(entry.revision)}.`;
+  if (!entry.value) return entry.problem ?? "Reading…";
   const past = at > 0 ? "As it was: " : "";
   const lease = entry.lease ? ` · lease ${leaseHex(entry.lease)}` : "";
   return `${past}version ${number.format(entry.version)} · revision ${number.format(entry.revision)} · created at ${number.format(entry.created)}${lease}`;
@@ -179,7 +157,7 @@ function valueOf(entry) {
   const pick = (name, title) => h("label", {},
     h("input", { type: "radio", name: "form", value: name, "data-focus": name, checked: form === name, disabled: !can[name], onchange: () => { detail.form = name; showDetail(); } }),
     h("span", {}, title));
-  const acts = h("div", { class: "acts" },
+  const acts = h("div", { class: server.writes ? "acts many" : "acts" },
     h("div", { class: "choice small", role: "radiogroup", "aria-label": "Show the value as" }, pick("text", "Text"), can.json ? pick("json", "JSON") : null, pick("hex", "Hex")),
     h("span", { class: "note" }, size(whole.length)),
     h("span", { class: "gap" }),
@@ -206,25 +184,40 @@ function preview(value) {
 }
 
 function pastList() {
+  const { entries, total, chosen } = detail;
   const list = h("ul", { class: "history", "aria-label": "Revisions of this key" });
-  for (const [at, entry] of detail.entries.entries()) {
-    const row = h("button", { type: "button", "data-focus": `at-${entry.revision}`, "aria-pressed": String(at === detail.chosen), onclick: () => { detail.chosen = at; detail.all = false; showDetail(); } },
+  for (const [at, entry] of entries.entries()) {
+    const choose = () => {
+      Object.assign(detail, { chosen: at, all: false });
+      showDetail();
+    };
+    const { value } = entry;
+    const what = entry.deleted ? h("span", { class: "delete" }, "deleted") : h("span", { class: "mono cut" }, value ? preview(value) : entry.problem ?? "…");
+    list.append(h("li", {}, h("button", { type: "button", "data-focus": `at-${entry.revision}`, "aria-pressed": String(at === chosen), onclick: choose },
       h("span", {}, number.format(entry.revision)),
-      h("span", { class: "version soft" }, entry.deleted ? "" : `version ${number.format(entry.version)}`),
-      entry.deleted ? h("span", { class: "delete" }, "deleted") : h("span", { class: "mono cut" }, preview(entry.value)),
-      h("span", { class: "soft nowrap" }, entry.deleted ? "" : size(entry.value.length)));
-    list.append(h("li", {}, row));
+      h("span", { class: "version soft" }, value ? `version ${number.format(entry.version)}` : ""),
+      what, h("span", { class: "soft nowrap" }, value ? size(value.length) : ""))));
   }
-  list.append(h("li", { class: "end" }, detail.end || h("button", { type: "button", class: "plain", "data-focus": "older", onclick: older }, "Older revisions")));
+  const more = total - entries.length;
+  list.append(h("li", { class: "end" }, more > 0
+    ? h("button", { type: "button", class: "plain", "data-focus": "older", onclick: older }, `${plural(more, "older revision")}…`)
+    : endOfPast()));
   return h("div", { class: "card" }, list);
 }
 
+function endOfPast() {
+  const last = detail.entries.at(-1);
+  if (!last.deleted && last.version === 1) return `Created at revision ${number.format(last.revision)}.`;
+  return `What was before revision ${number.format(Math.max(last.revision, detail.compacted))} is compacted.`;
+}
+
 async function older() {
-  const { past, entries, key } = detail;
+  const { entries, key } = detail;
   await attempt(async () => {
-    const end = await more(past, entries, PAST_AT_ONCE);
-    if (detail.key !== key) return;
-    detail.end = end;
+    const past = await pastOf(key, entries.at(-1).revision);
+    await readValues(key, past.revisions, past.compact_revision, () => {});
+    if (detail.key !== key || detail.entries !== entries) return;
+    entries.push(...past.revisions);
     showDetail();
   });
 }

@@ -79,7 +79,7 @@ async function readKeys({ counts = true } = {}) {
 }
 
 function showKeysProblem(text) {
-  sync($("keys"), [], (row) => row.id);
+  sync($("key-rows"), [], (row) => row.id);
   $("keys-empty").hidden = false;
   setText($("keys-empty"), text);
 }
@@ -98,12 +98,14 @@ function updateRow(element, row) {
   link.href = row.folder ? placeOf({ prefix: row.folder }) : placeOf({ key: row.key });
   if (row.folder) setText(side, keys.counts.get(row.id) ?? "");
   else setText(side, (row.kv.lease ? "lease · " : "") + `rev ${number.format(Number(row.kv.mod_revision))}`);
-  link.toggleAttribute("aria-current", Boolean(row.key && detail.key && same(row.key, detail.key)));
+  link.classList.toggle("holds", Boolean(row.folder && detail.key && startsWith(detail.key, row.folder)));
+  if (row.key && detail.key && same(row.key, detail.key)) link.setAttribute("aria-current", "true");
+  else link.removeAttribute("aria-current");
 }
 
 function showKeys(rows, remaining) {
   keys.rows = rows;
-  sync($("keys"), rows, (row) => row.id, makeRow, updateRow);
+  sync($("key-rows"), rows, (row) => row.id, makeRow, updateRow);
   const first = (keys.pages.length - 1) * ROWS_PER_PAGE + 1;
   $("keys-empty").hidden = rows.length > 0;
   if (!rows.length) setText($("keys-empty"), emptyText());
@@ -127,7 +129,7 @@ async function countFolders(rows, signal) {
       const options = { range_end: base64Of(endOf(row.folder)), count_only: true };
       const answer = await call("kv/range", { key: base64Of(row.folder), serializable: true, ...options }, signal);
       keys.counts.set(row.id, plural(Number(answer.count ?? 0), "key"));
-      const element = $("keys").kept.get(row.id);
+      const element = $("key-rows").kept.get(row.id);
       if (element) updateRow(element, row);
     }
   };
@@ -169,7 +171,7 @@ function openKeys(query) {
   }
   openDetail(query.has("key") ? parse(query.get("key")) : null);
   for (const row of keys.rows ?? []) {
-    const element = $("keys").kept?.get(row.id);
+    const element = $("key-rows").kept?.get(row.id);
     if (element) updateRow(element, row);
   }
   if (moved || server.node?.store.revision !== keys.revision) readKeys();

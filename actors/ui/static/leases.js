@@ -48,7 +48,7 @@ async function timesLeft(ids) {
 
 function showLeases(problem) {
   const { ids, page, rows } = leases;
-  sync($("leases").tBodies[0], problem ? [] : rows, (lease) => lease.id, makeLease, updateLease);
+  sync($("lease-rows").tBodies[0], problem ? [] : rows, (lease) => lease.id, makeLease, updateLease);
   const empty = $("leases-empty");
   empty.hidden = !problem && rows.length > 0;
   setText(empty, problem || "No leases. A key that is put with one goes away when its time is over.");
@@ -89,7 +89,7 @@ function drawLeft(cell, lease) {
 }
 
 function countDown() {
-  for (const row of $("leases").tBodies[0].rows) if (row.lease) drawLeft(row.children[1], row.lease);
+  for (const row of $("lease-rows").tBodies[0].rows) if (row.lease) drawLeft(row.children[1], row.lease);
 }
 
 async function revoke(id) {

@@ -18,7 +18,7 @@ function showHead(node) {
   role.className = `tag ${leads ? "accent" : node.raft.leader ? "roomy" : "bad"}`;
   const mode = $("who-mode");
   setText(mode, node.ui);
-  mode.className = node.ui === "read-write" ? "tag warn roomy" : "tag roomy";
+  mode.className = node.ui === "read-write" ? "tag warn" : "tag roomy";
 }
 
 const ALARMS = {
@@ -93,8 +93,7 @@ function makeMember(member) {
   return h("tr", {},
     h("td", { class: "any" }, h("span", { class: "strong" }, name),
       member.self ? h("span", { class: "soft" }, " this one") : null,
-      h("span", { class: "sub" }, h("span", { class: "mono" }, member.id)),
-      h("span", { class: "sub" }, page ? h("a", { href: page, rel: "noreferrer" }, urls) : urls)),
+      h("span", { class: "sub" }, h("span", { class: "mono" }, member.id), " · ", page ? h("a", { href: page, rel: "noreferrer" }, urls) : urls)),
     h("td", {}, h("span", { class: "tag" })),
     h("td", {}, h("span"), bar()),
     h("td", { class: "nowrap" }, h("i", { class: "dot", "aria-hidden": "true" }), " ", h("span")));
@@ -115,14 +114,17 @@ function updateMember(node, row, member) {
   setBar(log.lastElementChild, last ? (known ?? 0) / last : 0, behind > 1000 ? "warn" : "");
   contact.firstElementChild.className = `dot ${member.reachable ? "good" : "bad"}`;
   const since = member.reachable_seconds;
-  setText(contact.lastElementChild, member.self ? "here" : !member.reachable ? "none" : duration(since));
+  setText(contact.lastElementChild, member.self ? "here" : !member.reachable ? "none" : `for ${duration(since)}`);
 }
 
 function showMembers(node) {
   const voters = node.members.filter((member) => !member.learner);
   const reachable = voters.filter((member) => member.reachable).length;
   setText($("members-note"), `${plural(voters.length, "voter")}, quorum ${Math.floor(voters.length / 2) + 1}, ${reachable} in contact`);
-  sync($("members").tBodies[0], node.members, (member) => [member.id, member.name, ...member.client_urls].join(" "),
+  const leads = node.raft.leader === node.member_id;
+  const text = leads || !node.raft.leader ? "" : `How far the others are is known to ${nameOf(node, node.raft.leader)}, which leads.`;
+  setText($("leader-note"), text);
+  sync($("member-rows").tBodies[0], node.members, (member) => [member.id, member.name, ...member.client_urls].join(" "),
     makeMember, (row, member) => updateMember(node, row, member));
 }
 

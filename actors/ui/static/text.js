@@ -1,5 +1,6 @@
 // Bytes, and how people read and write them. Nothing here touches the document.
 
+const LIST_LETTERS_MAX = 60; // of a list on one line
 const number = new Intl.NumberFormat("en");
 
 /** Base64 of the gateway, perhaps absent, as bytes. */
@@ -117,8 +118,13 @@ function prettyJson(text) {
   let depth = 0;
   const tokens = text.match(/"(?:[^"\\]|\\.)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g) ?? [];
   const line = () => "\n" + "  ".repeat(depth);
-  for (const [at, token] of tokens.entries()) {
-    if (token === "{" || token === "[") {
+  for (let at = 0; at < tokens.length; at += 1) {
+    const token = tokens[at];
+    const short = token === "[" ? shortList(tokens, at) : null;
+    if (short !== null) {
+      out += short;
+      at = tokens.indexOf("]", at);
+    } else if (token === "{" || token === "[") {
       depth += 1;
       out += token;
       if (!"}]".includes(tokens[at + 1])) out += line();
@@ -129,6 +135,15 @@ function prettyJson(text) {
     else out += token === ":" ? ": " : token;
   }
   return out;
+}
+
+/** A list without lists or objects in it that fits on a line, as one; null for others. */
+function shortList(tokens, at) {
+  const end = tokens.indexOf("]", at);
+  const inside = tokens.slice(at + 1, end);
+  const nested = inside.includes("[") || inside.includes("{");
+  const text = `[${inside.map((token) => (token === "," ? ", " : token)).join("")}]`;
+  return nested || text.length > LIST_LETTERS_MAX ? null : text;
 }
 
 /** Offset, sixteen bytes, and what they are as ASCII. */
@@ -163,8 +178,8 @@ function duration(seconds) {
   for (const [name, length] of parts) {
     const count = Math.floor(rest / length);
     rest -= count * length;
-    if (count || (said.length && said.length < 2)) said.push(`${count} ${name}`);
-    if (said.length === 2) break;
+    if (count) said.push(`${count} ${name}`);
+    if (said.length === 2 || (said.length === 1 && !count)) break;
   }
   return said.join(" ") || "0 s";
 }

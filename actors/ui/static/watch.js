@@ -93,7 +93,7 @@ function addEvents(events) {
 }
 
 function drawEvents() {
-  const body = $("events").tBodies[0];
+  const body = $("event-rows").tBodies[0];
   const rows = watch.waiting.splice(0).slice(-EVENTS_SHOWN_MAX).reverse().map(eventRow);
   body.prepend(...rows);
   while (body.childElementCount > EVENTS_SHOWN_MAX) body.lastElementChild.remove();
@@ -115,7 +115,7 @@ function eventRow(event) {
 
 function clearEvents() {
   watch.waiting.length = 0;
-  $("events").tBodies[0].replaceChildren();
+  $("event-rows").tBodies[0].replaceChildren();
   $("events-empty").hidden = false;
 }
 
