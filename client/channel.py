@@ -84,8 +84,7 @@ class SocketChannel:
         started = any(text in self._links for text in self._endpoints)
         self._endpoints = wanted
         for text in [text for text in self._links if text not in wanted]:
-            link = self._links.pop(text)
-            link.stop()
+            self._part(text)
         if started:
             self._start_links()
         self._notify()
@@ -93,6 +92,7 @@ class SocketChannel:
     def close(self) -> None:
         """Make no more calls."""
         self._closed = True
+        self._ready = RoundRobin()
         self._notify()
 
     async def login(self) -> None:
@@ -228,7 +228,14 @@ class SocketChannel:
         """Part with the oldest endpoint that is not among ours, when there are many."""
         outsiders = [text for text in self._links if text not in self._endpoints]
         if len(outsiders) >= OUTSIDERS_MAX:
-            self._links.pop(outsiders[0]).stop()
+            self._part(outsiders[0])
+
+    def _part(self, text: str) -> None:
+        """Make no more calls there."""
+        link = self._links.pop(text)
+        if link.connection is not None:
+            self._ready.remove(link.connection)
+        link.stop()
 
     def _context_for(self, endpoint: Endpoint) -> ssl.SSLContext | None:
         if endpoint.tls is False:
@@ -242,7 +249,11 @@ class SocketChannel:
         if gone is not None:
             self._ready.remove(gone)
         text = link.endpoint.text
-        if link.connection is not None and text in self._endpoints and self._links[text] is link:
+        if (
+            link.connection is not None
+            and text in self._endpoints
+            and self._links.get(text) is link
+        ):
             self._ready.add(link.connection)
         self._notify()
 

@@ -117,7 +117,11 @@ class Connection:
         """Make a unary call and return the encoded response; raises CallFailed."""
         await trio.lowlevel.checkpoint_if_cancelled()
         session = self.session
-        if not session.can_start or session.backlog_bytes_total > UNSENT_BYTES_MAX:
+        if (
+            self.retired.is_set()
+            or not session.can_start
+            or session.backlog_bytes_total > UNSENT_BYTES_MAX
+        ):
             await self._wait_room()
         self._check_size(message)
         stream_id = session.call(path, message, metadata=metadata, timeout_ns=timeout_ns)
@@ -137,7 +141,7 @@ class Connection:
         """Start a streaming call; whoever opens it ends it with `cancel`. Raises CallFailed."""
         await trio.lowlevel.checkpoint_if_cancelled()
         session = self.session
-        if not session.can_start:
+        if self.retired.is_set() or not session.can_start:
             await self._wait_room()
         stream_id = session.start_call(path, metadata=metadata, timeout_ns=timeout_ns)
         call = self._calls[stream_id] = StreamCall(self, stream_id)
@@ -281,8 +285,10 @@ class Connection:
         session = self.session
         self._handle(session.receive(data))
         if session.closed:
-            self._flush()
-            self._end(self.reason or "the server broke a rule of HTTP/2")
+            what = "broke a rule of" if self.ready.is_set() else "does not speak"
+            self._broken = f"the server {what} HTTP/2"
+            self._flush()  # says so to the server
+            self._end(self._broken)
             return
         connection = session.connection
         if not self.ready.is_set() and not connection._settings_due:

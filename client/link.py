@@ -93,7 +93,7 @@ class Link:
     async def _dial(self) -> Connection | None:
         """A connection whose server has answered; None: `trouble` says why not."""
         limit = self._options.dial_timeout or float("inf")
-        self.trouble = self.trouble or "no answer yet"
+        self.trouble = self.trouble or f"no answer within {limit:g} s"
         with trio.move_on_after(limit) as scope:
             try:
                 return await self._connect()

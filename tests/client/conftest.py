@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +17,20 @@ import triode
 
 Opened = Callable[..., AbstractAsyncContextManager[triode.Client]]
 _numbers = itertools.count(1)
+_SERVERS = Path(__file__).with_name("_servers.py")
+
+
+@pytest.fixture(scope="session")
+def servers() -> ModuleType:
+    """The servers of `_servers`, which do what they are told."""
+    name = "_client_tests_servers"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, _SERVERS)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,296 @@
+"""What happens between a client and a server, held against servers that misbehave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+import triode
+from triode.client.errors import ClientClosed, ConnectionLost, Unreachable
+from triode.errors import Code, EtcdError, NoLeader
+from triode.rpc.h2.errors import ErrorCode
+from triode.rpc.h2.frames import goaway
+from triode.rpc.pb.kv_pb2 import KeyValue
+from triode.rpc.pb.rpc_pb2 import RangeRequest, RangeResponse
+
+
+async def test_calls_share_a_connection_and_end_in_any_order(servers: Any) -> None:
+    waiting: list[Any] = []
+
+    def backwards(peer: Any, request: Any) -> None:
+        waiting.append(request)
+        if len(waiting) == 50:
+            for one in reversed(waiting):
+                key = RangeRequest.FromString(one.message).key
+                peer.answer(one, RangeResponse(kvs=[KeyValue(key=key)]))
+
+    ended: list[int] = []
+    async with servers.scripted(backwards) as server, triode.connect(server.address) as client:
+
+        async def call(number: int) -> None:
+            pair = await client.get(str(number))
+            assert pair is not None
+            assert pair.key == str(number).encode()
+            ended.append(number)
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for number in range(50):
+                    nursery.start_soon(call, number)
+        assert sorted(ended) == list(range(50))
+        assert len(server.peers) == 1
+        assert server.faults == []
+
+
+async def test_a_cancelled_call_is_reset_and_leaves_nothing(servers: Any) -> None:
+    async with (
+        servers.scripted(lambda *_: None) as server,
+        triode.connect(server.address) as client,
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.get, "never")
+            await server.until(lambda: server.requests)
+            nursery.cancel_scope.cancel()
+        [peer] = server.peers
+        await server.until(lambda: peer.cancelled == [peer.requests[0].stream_id])
+        link = client.channel._links[server.address]  # type: ignore[attr-defined]
+        assert link.connection._calls == {}
+        assert link.connection.session.open_calls == 0
+
+
+async def test_the_deadline_goes_along(servers: Any) -> None:
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+        await client.get("a")
+        with trio.fail_after(7):
+            await client.get("b")
+        first, second = server.requests
+        assert first.head.timeout_ns is None
+        assert 6e9 < second.head.timeout_ns <= 7e9
+
+
+async def test_a_server_that_watches_our_deadline_may_be_quicker(servers: Any) -> None:
+    def late(peer: Any, request: Any) -> None:
+        peer.fail(request, Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+
+    async with servers.scripted(late) as server, triode.connect(server.address) as client:
+        with trio.move_on_after(0.2) as scope:
+            await client.put("a", "1")
+        assert scope.cancelled_caught
+        with pytest.raises(EtcdError) as caught:
+            await client.put("a", "1")
+        assert caught.value.status == Code.DEADLINE_EXCEEDED
+
+
+async def test_a_server_that_goes_away_politely_fails_no_call(servers: Any) -> None:
+    held: list[tuple[Any, Any]] = []
+
+    def hold_first(peer: Any, request: Any) -> None:
+        if held:
+            peer.answer(request)
+        else:
+            held.append((peer, request))
+
+    async with servers.scripted(hold_first) as server, triode.connect(server.address) as client:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.put, "slow", "1")
+            await server.until(lambda: held)
+            peer, request = held[0]
+            peer.session.shutdown()
+            peer.flush()
+            await server.until(lambda: len(server.peers) == 2)
+            await client.put("quick", "1")
+            assert len(server.peers[1].requests) == 1
+            peer.answer(request)
+        with trio.fail_after(5):
+            await peer.closed.wait()
+
+
+async def test_a_write_that_was_surely_not_seen_is_sent_again(servers: Any) -> None:
+    def away(peer: Any, request: Any) -> None:
+        if len(server.peers) > 1:
+            peer.answer(request)
+            return
+        frame = goaway(0, ErrorCode.NO_ERROR, b"not this one")
+        peer.session.connection.outbox.frames.append(frame)
+        peer.flush()
+
+    async with servers.scripted(away) as server, triode.connect(server.address) as client:
+        await client.put("a", "1")
+        assert [len(peer.requests) for peer in server.peers] == [1, 1]
+
+
+async def test_a_refused_stream_is_opened_again(servers: Any) -> None:
+    def refuse_first(peer: Any, request: Any) -> None:
+        if len(server.requests) > 1:
+            peer.answer(request)
+        else:
+            peer.session.reset(request.stream_id, ErrorCode.REFUSED_STREAM)
+            peer.flush()
+
+    async with servers.scripted(refuse_first) as server, triode.connect(server.address) as client:
+        await client.put("a", "1")
+        assert len(server.requests) == 2
+
+
+async def test_reads_are_repeated_and_writes_are_not(servers: Any) -> None:
+    def unavailable(peer: Any, request: Any) -> None:
+        if request.head.path.endswith("Range") and len(server.requests) >= 3:
+            peer.answer(request)
+        else:
+            peer.fail(request, Code.UNAVAILABLE, NoLeader.text)
+
+    async with servers.scripted(unavailable) as server, triode.connect(server.address) as client:
+        await client.get("a")
+        assert len(server.requests) == 3
+        with pytest.raises(NoLeader):
+            await client.put("a", "1")
+        assert len(server.requests) == 4
+
+
+async def test_a_lost_connection_ends_a_write_and_repeats_a_read(servers: Any) -> None:
+    def drop_first(peer: Any, request: Any) -> None:
+        if len(server.peers) < 3:
+            server.nursery.start_soon(peer.drop)
+        else:
+            peer.answer(request)
+
+    async with servers.scripted(drop_first) as server, triode.connect(server.address) as client:
+        with pytest.raises(ConnectionLost):
+            await client.put("a", "1")
+        await client.get("a")
+        assert [len(peer.requests) for peer in server.peers] == [1, 1, 1]
+
+
+async def test_a_silent_server_is_found_out(servers: Any) -> None:
+    def deaf(peer: Any, request: Any) -> None:
+        peer.deaf = True
+
+    async with servers.scripted(deaf) as server:
+        async with triode.connect(
+            server.address, keepalive_time=0.1, keepalive_timeout=0.1
+        ) as client:
+            with trio.fail_after(8), pytest.raises(ConnectionLost, match="silent for"):
+                await client.put("a", "1")
+
+
+async def test_a_server_that_answers_pings_is_waited_for(servers: Any) -> None:
+    held: list[Any] = []
+    async with servers.scripted(lambda *both: held.append(both)) as server:
+        async with (
+            triode.connect(server.address, keepalive_time=0.05, keepalive_timeout=5) as client,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(client.put, "a", "1")
+            await server.until(lambda: held)
+            await trio.sleep(0.4)
+            held[0][0].answer(held[0][1])
+
+
+async def test_streams_are_as_many_as_the_server_allows(servers: Any) -> None:
+    most = 0
+
+    def count(peer: Any, request: Any) -> None:
+        nonlocal most
+        most = max(most, peer.session.open_calls)
+        server.nursery.start_soon(later, peer, request)
+
+    async def later(peer: Any, request: Any) -> None:
+        await trio.sleep(0.005)
+        peer.answer(request)
+
+    async with servers.scripted(count, concurrent_streams_max=3) as server:
+        async with triode.connect(server.address) as client, trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(client.put, str(number), "1")
+        assert len(server.requests) == 20
+        assert most == 3
+
+
+async def test_limits_of_messages(servers: Any) -> None:
+    def large(peer: Any, request: Any) -> None:
+        peer.answer(request, RangeResponse(kvs=[KeyValue(value=bytes(5000))]))
+
+    async with servers.scripted(large) as server:
+        async with triode.connect(
+            server.address, max_send_bytes=1000, max_receive_bytes=4000
+        ) as client:
+            with pytest.raises(EtcdError, match="trying to send message larger") as sent:
+                await client.put("a", bytes(1000))
+            assert sent.value.status == Code.RESOURCE_EXHAUSTED
+            assert server.requests == []
+            with pytest.raises(EtcdError, match="received message larger") as received:
+                await client.get("a")
+            assert received.value.status == Code.RESOURCE_EXHAUSTED
+
+
+async def test_a_client_that_is_closed_says_so(servers: Any) -> None:
+    async with servers.scripted() as server:
+        async with triode.connect(server.address) as client:
+            await client.put("a", "1")
+        with pytest.raises(ClientClosed):
+            await client.put("a", "1")
+        await server.until(lambda: server.peers[0].closed.is_set())
+
+
+async def test_what_the_block_raises_comes_out_as_it_is(servers: Any) -> None:
+    async with servers.scripted() as server:
+        with pytest.raises(KeyError, match="mine"):
+            async with triode.connect(server.address) as client:
+                await client.put("a", "1")
+                raise KeyError("mine")
+
+
+async def test_metadata_for_a_leader(servers: Any) -> None:
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+        await client.put("a", "1")
+        await client.requiring_leader().namespace("x").put("a", "1")
+        with_option = triode.connect(server.address, require_leader=True)
+        async with with_option as other:
+            await other.put("a", "1")
+        heads = [request.head.metadata.get("hasleader") for request in server.requests]
+        assert heads == [None, "true", "true"]
+
+
+# --- servers that are none -----------------------------------------------------------------------
+
+
+async def _chatter(stream: trio.SocketStream) -> None:
+    await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" * 3)
+    await stream.receive_some()
+
+
+async def _hang_up(stream: trio.SocketStream) -> None:
+    await stream.aclose()
+
+
+async def _say_nothing(_: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("serve", "reason"),
+    [
+        (_chatter, "HTTP/2"),
+        (_hang_up, "closed|reset"),
+        (_say_nothing, "no answer within 0.5 s"),
+    ],
+)
+async def test_what_is_no_server(servers: Any, serve: Any, reason: str) -> None:
+    async with servers.raw(serve) as address, triode.connect(address, dial_timeout=0.5) as client:
+        with trio.fail_after(10), pytest.raises(Unreachable, match=reason) as caught:
+            await client.put("a", "1")
+        assert caught.value.status == Code.UNAVAILABLE
+        assert caught.value.reasons.keys() == {address}
+
+
+async def test_garbage_within_a_call(servers: Any) -> None:
+    def garbage(peer: Any, request: Any) -> None:
+        peer.session.connection.outbox.frames.append(b"\xff" * 100)
+        peer.flush()
+
+    async with servers.scripted(garbage) as server, triode.connect(server.address) as client:
+        with trio.fail_after(10), pytest.raises(EtcdError) as caught:
+            await client.put("a", "1")
+        assert caught.value.status == Code.UNAVAILABLE
