@@ -42,8 +42,8 @@ def _row(cells: list[list[str]], widths: list[int], *, centred: bool) -> str:
         for cell, width in zip(cells, widths, strict=True):
             text = cell[at] if at < len(cell) else ""
             gap = width - _width(text)
-            right = gap // 2 if centred else 0
-            line += " " + " " * (gap - right) + text + " " * right + " |"
+            left = gap // 2 if centred else gap
+            line += " " + " " * left + text + " " * (gap - left) + " |"
         out.append(line + "\n")
     return "".join(out)
 
