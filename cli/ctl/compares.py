@@ -64,7 +64,7 @@ def _scan(text: str) -> tuple[str, str, str, bool]:
     key = operator = value = ""
     try:
         key, text = unquote_prefix(text.lstrip(" \t"))
-        if not text.startswith(")"):
+        if not text.startswith((") ", ")\t")):
             return key, "", "", False
         operator, space, text = text[1:].lstrip(" \t").partition(" ")
         if not space:

@@ -40,5 +40,9 @@ def explain(error: BaseException) -> Failure | None:
     if isinstance(error, EtcdError):
         return Failure(error_text(error))
     if isinstance(error, EndpointError):
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.filename:  # in Go's words
+            text = f"open {cause.filename}: {(cause.strerror or str(cause)).lower()}"
+            return Failure(text, BAD_ARGUMENTS)
         return Failure(str(error), BAD_ARGUMENTS)
     return None

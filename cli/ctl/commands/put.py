@@ -35,8 +35,15 @@ async def put(ctx: Context) -> None:
     ctx.show(PutView(response))
 
 
-def put_request(flags: FlagValues, arguments: Sequence[str]) -> PutRequest:
-    """What `put` asks for; a line of `txn` may be one, too. A missing value is read from stdin.
+def put_request(
+    flags: FlagValues, arguments: Sequence[str], *, from_stdin: bool = True
+) -> PutRequest:
+    """What `put` asks for; a line of `txn` may be one, too.
+
+    Args:
+        flags: those of `FLAGS`.
+        arguments: key and value.
+        from_stdin: a missing value is read from there.
 
     Raises:
         Failure: the arguments do not go together.
@@ -46,7 +53,7 @@ def put_request(flags: FlagValues, arguments: Sequence[str]) -> PutRequest:
     ignore_value = flags.switch("ignore-value")
     if ignore_value and len(arguments) > 1:
         raise Failure("put command needs only 1 argument when 'ignore-value' is set", BAD_ARGUMENTS)
-    value = b"" if ignore_value else _value(arguments)
+    value = b"" if ignore_value else _value(arguments, from_stdin=from_stdin)
     try:
         lease = parse_int(flags.text("lease"), 16)
     except ValueError as error:
@@ -61,10 +68,10 @@ def put_request(flags: FlagValues, arguments: Sequence[str]) -> PutRequest:
     )
 
 
-def _value(arguments: Sequence[str]) -> bytes:
+def _value(arguments: Sequence[str], *, from_stdin: bool) -> bytes:
     if len(arguments) > 1:
         return as_bytes(arguments[1])
-    value = sys.stdin.buffer.read()
+    value = sys.stdin.buffer.read() if from_stdin else b""
     if not value:
         raise Failure(_USAGE, BAD_ARGUMENTS)
     return value

@@ -74,7 +74,8 @@ def parse_request(line: str) -> RequestOp:
     name = found[0]
     try:
         if name == "put":
-            return RequestOp(request_put=put.put_request(*_split(put.FLAGS, words[1:])))
+            values, plain = _split(put.FLAGS, words[1:])
+            return RequestOp(request_put=put.put_request(values, plain, from_stdin=False))
         if name == "get":
             return RequestOp(request_range=get.range_request(*_split(get.FLAGS, words[1:])))
         values, plain = _split(delete.FLAGS, words[1:])
