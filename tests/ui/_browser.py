@@ -14,6 +14,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,17 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+ON_3_AND_4 = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 WAIT = """new Promise((resolve) => {
-  const holds = () => { try { return (%s); } catch { return false; } };
+  const holds = () => { try { return Boolean(%s); } catch { return false; } };
   const look = () => { const found = holds(); if (found) end(found); };
   const timer = setInterval(look, 25);
-  const limit = setTimeout(() => end(null), %d);
+  const limit = setTimeout(() => end(false), %d);
   const end = (found) => { clearInterval(timer); clearTimeout(limit); resolve(found); };
   look();
 })"""
@@ -57,18 +64,16 @@ class Browser:
         theirs_in, self._to = (fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in _pipe())
         self._from, theirs_out = (fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in _pipe())
 
-        def pipes() -> None:
-            os.dup2(theirs_in, 3)
-            os.dup2(theirs_out, 4)
-
         self._log = (folder / "browser.log").open("wb")
         self._process = subprocess.Popen(
-            [path, *FLAGS, f"--user-data-dir={folder / 'profile'}"],
+            [
+                *(sys.executable, "-c", ON_3_AND_4, str(theirs_in), str(theirs_out)),
+                *(path, *FLAGS, f"--user-data-dir={folder / 'profile'}"),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            preexec_fn=pipes,
-            pass_fds=(3, 4),
+            pass_fds=(theirs_in, theirs_out),
             env={**os.environ, "HOME": str(folder)},
         )
         os.close(theirs_in)
@@ -80,10 +85,10 @@ class Browser:
 
     def page(self, width: int = 1440, height: int = 900, *, dark: bool = False) -> Page:
         """A new, empty page in a new profile."""
-        context = self.send("Target.createBrowserContext")["browserContextId"]
+        context: str = self.send("Target.createBrowserContext")["browserContextId"]
         target = self.send("Target.createTarget", url="about:blank", browserContextId=context)
         found = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        page = self.pages[found["sessionId"]] = Page(self, found["sessionId"])
+        page = self.pages[found["sessionId"]] = Page(self, found["sessionId"], context)
         page.start(width, height, dark=dark)
         return page
 
@@ -135,9 +140,10 @@ class Page:
         errors: what a person who looks at the console would see in red.
     """
 
-    def __init__(self, browser: Browser, session: str) -> None:
+    def __init__(self, browser: Browser, session: str, context: str) -> None:
         self._browser = browser
         self._session = session
+        self._context = context
         self.requests: list[str] = []
         self.errors: list[str] = []
 
@@ -150,6 +156,7 @@ class Page:
         self.size(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def size(self, width: int, height: int) -> None:
         """Of the window; up to 500 pixels it is a phone's."""
@@ -187,11 +194,10 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 10.0) -> Any:
-        """The first true value of an expression; fails with the page's text if there is none in time."""
+    def wait(self, condition: str, seconds: float = 10.0) -> None:
+        """Wait until an expression is true; fails with the page's text if it is not in time."""
         found = self.run(WAIT % (condition, int(seconds * 1000)))
         assert found, f"not so in {seconds} s: {condition}\n{self.text('body')}\n{self.errors}"
-        return found
 
     def text(self, selector: str) -> str:
         """What a person reads there."""
@@ -217,13 +223,22 @@ class Page:
         """Put a text into a field, as a person who types it."""
         where = json.dumps(selector)
         self.wait(f"document.querySelector({where})")
-        self.run(f"(() => {{ const e = document.querySelector({where}); e.focus(); e.select(); }})()")
+        self.run(
+            f"(() => {{ const e = document.querySelector({where}); e.focus(); e.select(); }})()"
+        )
         self.send("Input.insertText", text=text)
+        self.wait(f"document.querySelector({where}).value === {json.dumps(text)}")
 
     def press(self, key: str, **more: Any) -> None:
         """One key of the keyboard."""
         for kind in ("keyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, **more)
+
+    def close(self) -> None:
+        """Forget the page and its profile."""
+        self.run("0")  # what the browser had to say about the page before has been read then
+        self._browser.pages.pop(self._session)
+        self._browser.send("Target.disposeBrowserContext", browserContextId=self._context)
 
     def shoot(self, path: Path) -> None:
         """A picture of what is seen."""
