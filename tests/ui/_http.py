@@ -35,9 +35,11 @@ def http1(
     path: str,
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
+    *,
+    host: str = "127.0.0.1",
 ) -> Reply:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_MAX)
+    connection = http.client.HTTPConnection(host, port, timeout=SECONDS_MAX)
     try:
         connection.request(verb, path, body=body or None, headers=dict(headers or {}))
         answer = connection.getresponse()
@@ -95,12 +97,13 @@ def b64(data: bytes | str) -> str:
 class Api:
     """The JSON gateway of a server, for preparing what a page then shows."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
+        self.host = host
 
     def call(self, path: str, body: Any) -> Any:
         """An RPC: `call("kv/range", {...})`."""
-        reply = http1(self.port, "POST", f"/v3/{path}", json.dumps(body).encode())
+        reply = http1(self.port, "POST", f"/v3/{path}", json.dumps(body).encode(), host=self.host)
         assert reply.status == 200, reply.body
         return reply.json
 
