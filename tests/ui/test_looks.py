@@ -1,0 +1,191 @@
+"""How the page looks and can be used: widths, contrast, names, keyboard, no jumps; on a phone and on a desk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+OpenPage = Callable[..., Any]
+VIEWS = ("overview", "keys", "keys?key=config/app.json", "watch", "leases", "actors")
+CONTRAST_MIN = 4.5  # WCAG 2.2 AA for small text
+SHIFT_MAX = 0.02  # of the window; what is good begins at 0.1
+CONTRASTS = """(() => {
+  const numbers = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const over = (top, below) => {
+    const alpha = top[3] ?? 1;
+    return [0, 1, 2].map((at) => top[at] * alpha + below[at] * (1 - alpha));
+  };
+  const canvas = matchMedia("(prefers-color-scheme: dark)").matches ? [0, 0, 0] : [255, 255, 255];
+  const ground = (element) => {
+    const layers = [];
+    for (let one = element; one; one = one.parentElement) layers.push(numbers(getComputedStyle(one).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), canvas);
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const poor = [];
+  let seen = 0;
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own && !element.placeholder) continue;
+    if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (element.disabled || element.closest("noscript, .unseen, .skip")) continue;
+    const style = own ? getComputedStyle(element) : getComputedStyle(element, "::placeholder");
+    const below = ground(element);
+    const [a, b] = [light(over(numbers(style.color), below)), light(below)];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    seen += 1;
+    if (ratio < %f) poor.push(`${ratio.toFixed(2)} ${element.tagName} ${element.className} ${(element.textContent || element.placeholder).slice(0, 40)}`);
+  }
+  return [seen, poor];
+})()"""
+
+
+@pytest.fixture(scope="module")
+def busy(server: Any, web: ModuleType) -> Iterator[Any]:
+    """A member with a bit of everything, names that are too long among it."""
+    api = web.Api(server.port)
+    lease = api.grant(900)
+    for n in range(60):
+        api.put(f"jobs/{n:04}", json.dumps({"id": n, "state": "queued"}))
+    for n in range(3):
+        api.put("config/app.json", json.dumps({"n": n, "text": "word " * 40, "long": "x" * 400}))
+    api.put("services/" + "very-long-name/" * 12 + "end", "y" * 3000, lease=lease)
+    api.put("x" * 300, "z")
+    member = str(0x8E9E05C52164694D)
+    api.call("maintenance/alarm", {"action": "ACTIVATE", "memberID": member, "alarm": "NOSPACE"})
+    yield server
+    api.call("maintenance/alarm", {"action": "DEACTIVATE", "memberID": member, "alarm": "NOSPACE"})
+
+
+def visit(page: Any, view: str) -> None:
+    """Another view, as soon as its first content is there."""
+    page.run(f"location.hash = {json.dumps('#' + view)}")
+    name = view.partition("?")[0]
+    content = {
+        "overview": "document.querySelector('#member-rows tbody tr')",
+        "keys": "document.querySelector('#key-rows li')",
+        "watch": "document.querySelector('#watch-note').innerText",
+        "leases": "document.querySelector('#lease-rows tbody tr')",
+        "actors": "document.querySelector('#actor-rows tbody tr')",
+    }
+    page.wait(f"!document.querySelector('#view-{name}').hidden && {content[name]}")
+    if "key=" in view:
+        page.wait("document.querySelectorAll('.history li').length > 2")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_everything_can_be_read(busy: Any, open_page: OpenPage, dark: bool) -> None:
+    """Contrast of all texts, in all views and a dialog."""
+    page = open_page(busy.port, dark=dark)
+    page.run("document.documentElement.style.setProperty('transition', 'none')")
+    poor: list[str] = []
+    for view in VIEWS:
+        visit(page, view)
+        seen, found = page.run(CONTRASTS % CONTRAST_MIN)
+        assert seen > 15
+        poor += [f"{view}: {one}" for one in found]
+    visit(page, "keys")
+    page.click("#new-key")
+    seen, found = page.run(CONTRASTS % CONTRAST_MIN)
+    assert poor + found == []
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(320, 640), (390, 844), (768, 1024), (1440, 900)], ids=str
+)
+def test_nothing_is_wider_than_the_window(
+    busy: Any, open_page: OpenPage, width: int, height: int
+) -> None:
+    page = open_page(busy.port, width=width, height=height)
+    for view in VIEWS:
+        visit(page, view)
+        page.run("document.body.style.overflowX = 'visible'")
+        assert page.run("document.documentElement.scrollWidth") <= width, view
+        out = page.run(
+            "[...document.querySelectorAll('button, input, a, td, h2')].filter((e) => {"
+            " const box = e.getBoundingClientRect();"
+            f" return e.checkVisibility() && box.width && (box.right > {width} + 1 || box.left < 0);"
+            " }).filter((e) => !e.closest('.unseen, .skip')).map((e) => e.outerHTML.slice(0, 80))"
+        )
+        assert out == [], view
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_jumps(busy: Any, open_page: OpenPage, web: ModuleType, width: int) -> None:
+    """The layout shifts of a view that lives: over two rounds of news, with changes in between."""
+    api = web.Api(busy.port)
+    page = open_page(busy.port, width=width, height=900)
+    page.run(
+        "globalThis.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries()"
+        ".map((e) => e.value))).observe({type: 'layout-shift', buffered: false}); 0"
+    )
+    for number, view in enumerate(("overview", "keys?key=config/app.json", "leases")):
+        visit(page, view)
+        page.run("shifts.length = 0; 0")
+        api.delete(f"jobs/{number + (30 if width > 500 else 0):04}")
+        page.run("new Promise((r) => setTimeout(r, 1200))")
+        assert sum(page.run("shifts")) <= SHIFT_MAX, view
+
+
+def test_everything_has_a_name_and_a_place(busy: Any, open_page: OpenPage) -> None:
+    """What can be operated has a name for a screen reader, and the page has its landmarks."""
+    page = open_page(busy.port)
+    page.send("Accessibility.enable")
+    for view in VIEWS:
+        visit(page, view)
+        nodes = [n for n in page.send("Accessibility.getFullAXTree")["nodes"] if not n["ignored"]]
+        roles = {node["role"]["value"] for node in nodes}
+        assert roles >= {"banner", "navigation", "main", "heading"}
+        nameless = [
+            node["role"]["value"]
+            for node in nodes
+            if node["role"]["value"]
+            in ("button", "link", "textbox", "searchbox", "radio", "table", "columnheader")
+            and not node.get("name", {}).get("value")
+        ]
+        assert [role for role in nameless if role != "table"] == [], view
+    assert page.run("document.documentElement.lang") == "en"
+
+
+def test_by_keyboard_alone(busy: Any, open_page: OpenPage) -> None:
+    """To a key and back, into a dialog and out of it; where one is can be seen."""
+    page = open_page(busy.port)
+    tab = {"windowsVirtualKeyCode": 9}
+    page.press("Tab", **tab)
+    assert page.run("document.activeElement.className") == "skip"
+    assert page.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for _ in range(3):
+        page.press("Tab", **tab)
+    assert page.run("document.activeElement.innerText") == "Keys"
+    page.press("Enter", windowsVirtualKeyCode=13, text="\r")
+    visit(page, "keys")
+    for _ in range(60):
+        page.press("Tab", **tab)
+        if page.run("document.activeElement.closest('#key-rows') !== null"):
+            break
+    page.press("Enter", windowsVirtualKeyCode=13, text="\r")
+    page.wait_text("#crumbs", "config/")
+    page.run("document.querySelector('#key-rows a').focus()")
+    page.press("Enter", windowsVirtualKeyCode=13, text="\r")
+    page.wait("document.querySelectorAll('.history li').length > 2")
+    page.run("document.querySelector('[data-focus=edit]').focus()")
+    page.press("Enter", windowsVirtualKeyCode=13, text="\r")
+    page.wait("document.activeElement.tagName === 'TEXTAREA'")
+    page.press("Escape", windowsVirtualKeyCode=27)
+    page.wait("document.activeElement.dataset.focus === 'edit'")
+
+
+def test_on_a_phone_a_key_takes_the_whole_width(busy: Any, open_page: OpenPage) -> None:
+    page = open_page(busy.port, "#keys?prefix=config/", width=390, height=844)
+    page.click("#key-rows li a")
+    page.wait("document.querySelectorAll('.history li').length > 2")
+    assert not page.run("document.querySelector('#key-rows').checkVisibility()")
+    page.click("#detail .back")
+    page.wait("document.querySelector('#key-rows').checkVisibility()")
