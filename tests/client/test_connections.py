@@ -167,25 +167,25 @@ async def test_a_silent_server_is_found_out(servers: Any) -> None:
     def deaf(peer: Any, request: Any) -> None:
         peer.deaf = True
 
-    async with servers.scripted(deaf) as server:
-        async with triode.connect(
-            server.address, keepalive_time=0.1, keepalive_timeout=0.1
-        ) as client:
-            with trio.fail_after(8), pytest.raises(ConnectionLost, match="silent for"):
-                await client.put("a", "1")
+    async with (
+        servers.scripted(deaf) as server,
+        triode.connect(server.address, keepalive_time=0.1, keepalive_timeout=0.1) as client,
+    ):
+        with trio.fail_after(8), pytest.raises(ConnectionLost, match="silent for"):
+            await client.put("a", "1")
 
 
 async def test_a_server_that_answers_pings_is_waited_for(servers: Any) -> None:
     held: list[Any] = []
-    async with servers.scripted(lambda *both: held.append(both)) as server:
-        async with (
-            triode.connect(server.address, keepalive_time=0.05, keepalive_timeout=5) as client,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(client.put, "a", "1")
-            await server.until(lambda: held)
-            await trio.sleep(0.4)
-            held[0][0].answer(held[0][1])
+    async with (
+        servers.scripted(lambda *both: held.append(both)) as server,
+        triode.connect(server.address, keepalive_time=0.05, keepalive_timeout=5) as client,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(client.put, "a", "1")
+        await server.until(lambda: held)
+        await trio.sleep(0.4)
+        held[0][0].answer(held[0][1])
 
 
 async def test_streams_are_as_many_as_the_server_allows(servers: Any) -> None:
@@ -212,17 +212,17 @@ async def test_limits_of_messages(servers: Any) -> None:
     def large(peer: Any, request: Any) -> None:
         peer.answer(request, RangeResponse(kvs=[KeyValue(value=bytes(5000))]))
 
-    async with servers.scripted(large) as server:
-        async with triode.connect(
-            server.address, max_send_bytes=1000, max_receive_bytes=4000
-        ) as client:
-            with pytest.raises(EtcdError, match="trying to send message larger") as sent:
-                await client.put("a", bytes(1000))
-            assert sent.value.status == Code.RESOURCE_EXHAUSTED
-            assert server.requests == []
-            with pytest.raises(EtcdError, match="received message larger") as received:
-                await client.get("a")
-            assert received.value.status == Code.RESOURCE_EXHAUSTED
+    async with (
+        servers.scripted(large) as server,
+        triode.connect(server.address, max_send_bytes=1000, max_receive_bytes=4000) as client,
+    ):
+        with pytest.raises(EtcdError, match="trying to send message larger") as sent:
+            await client.put("a", bytes(1000))
+        assert sent.value.status == Code.RESOURCE_EXHAUSTED
+        assert server.requests == []
+        with pytest.raises(EtcdError, match="received message larger") as received:
+            await client.get("a")
+        assert received.value.status == Code.RESOURCE_EXHAUSTED
 
 
 async def test_a_client_that_is_closed_says_so(servers: Any) -> None:
@@ -236,7 +236,7 @@ async def test_a_client_that_is_closed_says_so(servers: Any) -> None:
 
 async def test_what_the_block_raises_comes_out_as_it_is(servers: Any) -> None:
     async with servers.scripted() as server:
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(KeyError, match="mine"):  # noqa: PT012
             async with triode.connect(server.address) as client:
                 await client.put("a", "1")
                 raise KeyError("mine")

@@ -114,29 +114,35 @@ def dead() -> str:
 
 
 async def test_endpoints_take_turns(servers: Any) -> None:
-    async with servers.scripted() as a, servers.scripted() as b:
-        async with triode.connect(a.address, b.address) as client:
-            await client.put("first", "1")
-            await a.until(lambda: a.peers)
-            await b.until(lambda: b.peers)
-            with trio.fail_after(5):
-                while len(client.channel._ready) < 2:  # type: ignore[attr-defined]
-                    await trio.sleep(0.001)
-            before = len(a.requests), len(b.requests)
-            for number in range(10):
-                await client.put(str(number), "1")
-            assert (len(a.requests) - before[0], len(b.requests) - before[1]) == (5, 5)
+    async with (
+        servers.scripted() as a,
+        servers.scripted() as b,
+        triode.connect(a.address, b.address) as client,
+    ):
+        await client.put("first", "1")
+        await a.until(lambda: a.peers)
+        await b.until(lambda: b.peers)
+        with trio.fail_after(5):
+            while len(client.channel._ready) < 2:  # type: ignore[attr-defined]  # noqa: ASYNC110
+                await trio.sleep(0.001)
+        before = len(a.requests), len(b.requests)
+        for number in range(10):
+            await client.put(str(number), "1")
+        assert (len(a.requests) - before[0], len(b.requests) - before[1]) == (5, 5)
 
 
 async def test_one_dead_one_dying_one_well(servers: Any) -> None:
     def dying(peer: Any, request: Any) -> None:
         peer.server.nursery.start_soon(peer.drop)
 
-    async with servers.scripted() as well, servers.scripted(dying) as ill:
-        async with triode.connect(dead(), ill.address, well.address) as client:
-            for number in range(30):
-                await client.get(str(number))
-            assert len(well.requests) == 30
+    async with (
+        servers.scripted() as well,
+        servers.scripted(dying) as ill,
+        triode.connect(dead(), ill.address, well.address) as client,
+    ):
+        for number in range(30):
+            await client.get(str(number))
+        assert len(well.requests) == 30
 
 
 async def test_a_server_that_comes_back_is_used_again(servers: Any) -> None:
@@ -180,26 +186,32 @@ async def test_nobody_is_there() -> None:
 
 
 async def test_one_endpoint_and_no_other(servers: Any) -> None:
-    async with servers.scripted() as a, servers.scripted() as b:
-        async with triode.connect(a.address, dial_timeout=0.2) as client:
-            await client.maintenance.status(b.address)
-            assert (len(a.requests), len(b.requests)) == (0, 1)
-            with pytest.raises(Unreachable):
-                await client.maintenance.status(dead())
-            with pytest.raises(EndpointError):
-                await client.maintenance.status("no endpoint")
+    async with (
+        servers.scripted() as a,
+        servers.scripted() as b,
+        triode.connect(a.address, dial_timeout=0.2) as client,
+    ):
+        await client.maintenance.status(b.address)
+        assert (len(a.requests), len(b.requests)) == (0, 1)
+        with pytest.raises(Unreachable):
+            await client.maintenance.status(dead())
+        with pytest.raises(EndpointError):
+            await client.maintenance.status("no endpoint")
 
 
 async def test_other_endpoints_from_now_on(servers: Any) -> None:
-    async with servers.scripted() as a, servers.scripted() as b:
-        async with triode.connect(a.address) as client:
-            await client.put("a", "1")
-            client.channel.set_endpoints((b.address,))  # type: ignore[attr-defined]
-            assert client.endpoints == (b.address,)
-            await client.put("a", "1")
-            assert (len(a.requests), len(b.requests)) == (1, 1)
-            with trio.fail_after(5):
-                await a.peers[0].closed.wait()
+    async with (
+        servers.scripted() as a,
+        servers.scripted() as b,
+        triode.connect(a.address) as client,
+    ):
+        await client.put("a", "1")
+        client.channel.set_endpoints((b.address,))  # type: ignore[attr-defined]
+        assert client.endpoints == (b.address,)
+        await client.put("a", "1")
+        assert (len(a.requests), len(b.requests)) == (1, 1)
+        with trio.fail_after(5):
+            await a.peers[0].closed.wait()
 
 
 async def test_endpoints_of_the_members(node: triode.Node) -> None:
@@ -210,7 +222,7 @@ async def test_endpoints_of_the_members(node: triode.Node) -> None:
     async with triode.connect(address, auto_sync_interval=0.01) as client:
         await client.put("a", "1")
         with trio.fail_after(5):
-            while client.endpoints != node.client_urls:
+            while client.endpoints != node.client_urls:  # noqa: ASYNC110
                 await trio.sleep(0.005)
     async with node.client() as client:
         assert await client.sync() == client.endpoints
