@@ -58,10 +58,14 @@ async def until_signal() -> AsyncIterator[Stop]:
         async for number in signals:
             stop._received(number)
 
+    raised: BaseException | None = None
     with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen, signals)
             try:
                 yield stop
-            finally:
-                nursery.cancel_scope.cancel()
+            except BaseException as error:  # noqa: BLE001  # raised below, in no group
+                raised = error
+            nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised

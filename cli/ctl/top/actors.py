@@ -11,7 +11,7 @@ from .sample import Actor
 __all__ = ["ACTORS_PATH", "actors_of"]
 
 ACTORS_PATH: Final = "/ui/api/actors"
-CHILDREN_MAX: Final = 8  # of one actor: connections come by the thousand
+CHILDREN_MAX: Final = 30  # of one actor: connections come by the thousand
 
 
 def actors_of(page: bytes) -> tuple[Actor, ...]:

@@ -1,0 +1,228 @@
+"""Servers of both kinds, and triodectl: in this process, as a process of its own, and on a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import queue
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from triode.cli.common.output import Output
+from triode.cli.common.run import execute
+from triode.cli.ctl.main import PROGRAM
+
+SECONDS_MAX = 30
+PROGRAM_TEXT = "from triode.cli.ctl.main import main; main()"
+ENVIRONMENT = {
+    key: text for key, text in os.environ.items() if not key.startswith(("ETCDCTL_", "TRIODECTL_"))
+}
+
+
+@attrs.frozen
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def error(self) -> str:
+        """The last line of stderr; log lines may precede it."""
+        return (self.err.splitlines() or [""])[-1]
+
+
+def text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def run_here(*arguments: str) -> Done:
+    """A command line, in this process."""
+    out, err, usual = io.BytesIO(), io.BytesIO(), sys.stderr
+    sys.stderr = io.TextIOWrapper(err, "utf-8", "surrogateescape", write_through=True)
+    try:
+        code = execute(PROGRAM, arguments, Output(out))
+        return Done(code, text(out.getvalue()), text(err.getvalue()))
+    finally:
+        sys.stderr = usual
+
+
+class Running:
+    """A command as a process. Its output comes line by line."""
+
+    def __init__(self, words: list[str], stdin: Any = subprocess.DEVNULL) -> None:
+        self.process = subprocess.Popen(
+            words,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        self._pump = threading.Thread(target=self._read, daemon=True)
+        self._pump.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def line(self) -> str:
+        """The next line of output, without its end; "" at the end of all."""
+        line = self._lines.get(timeout=SECONDS_MAX)
+        return "" if line is None else text(line.rstrip(b"\n"))
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> Done:
+        """Wait for its end."""
+        code = self.process.wait(SECONDS_MAX)
+        self._pump.join(SECONDS_MAX)
+        rest = b"".join(iter(lambda: self._lines.get() or b"", b""))
+        assert self.process.stderr is not None
+        return Done(code, text(rest), text(self.process.stderr.read()))
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._pump.join(SECONDS_MAX)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+class Terminal:
+    """A command on a terminal of 200 columns."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.master, worker = pty.openpty()
+        os.set_inheritable(worker, True)
+        os.environ.setdefault("TERM", "xterm")
+        program = "import os,sys,pty; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, *words],
+            stdin=worker,
+            stdout=worker,
+            stderr=worker,
+            env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "50"},
+            start_new_session=False,
+        )
+        os.close(worker)
+        self.seen = ""
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read until a pattern has been shown; what is shown before it is forgotten by the next call."""
+        end = time.monotonic() + SECONDS_MAX
+        while True:
+            found = re.search(pattern, self.seen)
+            if found:
+                self.seen = self.seen[found.end() :]
+                return found
+            assert time.monotonic() < end, f"waited for {pattern!r}, saw {self.seen!r}"
+            assert self._read(end), f"ended before {pattern!r}, saw {self.seen!r}"
+
+    def _read(self, end: float) -> bool:
+        ready, _, _ = select.select([self.master], [], [], max(0.0, end - time.monotonic()))
+        try:
+            data = os.read(self.master, 65536) if ready else b""
+        except OSError:  # the last who had it open has ended
+            return False
+        self.seen += text(data)
+        return bool(data)
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; returns the exit code and what was shown at last."""
+        end = time.monotonic() + SECONDS_MAX
+        while self._read(end):
+            assert time.monotonic() < end
+        return self.process.wait(SECONDS_MAX), self.seen
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+@pytest.fixture(params=["etcd", "triode"])
+def server(request: pytest.FixtureRequest) -> Any:
+    """A server that all tests of a module share; each uses keys of its own."""
+    return request.getfixturevalue(f"shared_{request.param}")
+
+
+@pytest.fixture(scope="module")
+def shared_etcd(launch_etcd_once: Callable[..., Any]) -> Any:
+    return launch_etcd_once()
+
+
+@pytest.fixture(scope="module")
+def shared_triode(launch_triode_once: Callable[..., Any]) -> Any:
+    return launch_triode_once("--ui", "read-only", backend="memory")
+
+
+@pytest.fixture
+def ctl(server: Any) -> Callable[..., Done]:
+    """Run triodectl against `server`, in this process."""
+    return lambda *arguments: run_here("--endpoints", server.address, *arguments)
+
+
+@pytest.fixture
+def start(server: Any) -> Iterator[Callable[..., Running]]:
+    """Start triodectl against `server` as a process."""
+    started: list[Running] = []
+
+    def launch(*arguments: str, program: str = PROGRAM_TEXT, **options: Any) -> Running:
+        words = [sys.executable, "-c", program, "--endpoints", server.address, *arguments]
+        started.append(Running(words, **options))
+        return started[-1]
+
+    yield launch
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    """Start triodectl on a terminal."""
+    started: list[Terminal] = []
+
+    def launch(*arguments: str) -> Terminal:
+        started.append(Terminal([sys.executable, "-c", PROGRAM_TEXT, *arguments]))
+        return started[-1]
+
+    yield launch
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def here() -> Callable[..., Done]:
+    """Run triodectl in this process, against whatever it is told."""
+    return run_here
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path

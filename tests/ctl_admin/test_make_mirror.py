@@ -1,0 +1,150 @@
+"""One cluster repeats what happens in another."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def server(launch_triode: Callable[..., Any]) -> Any:
+    """The source; a fresh one for each test, since revisions count."""
+    return launch_triode(backend="memory")
+
+
+def pairs(server: Any, prefix: str = "") -> dict[str, str]:
+    lines = server.ctl("get", "--prefix", prefix).stdout.splitlines()
+    return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+def wait_for(server: Any, expected: dict[str, str], prefix: str = "") -> None:
+    """Until the mirror has it; the test's timeout ends it otherwise."""
+    for _ in range(100):
+        if (found := pairs(server, prefix)) == expected:
+            return
+    assert found == expected
+
+
+def test_what_is_there_and_what_comes(
+    server: Any, shared_etcd: Any, start: Callable[..., Any], ctl: Callable[..., Any]
+) -> None:
+    """From Triode to etcd: copies, then puts, deletions and transactions, until Ctrl-C."""
+    for number in range(3):
+        ctl("put", f"a{number}", f"v{number}")
+    mirror = start("make-mirror", "--dest-prefix", "m1/", "--max-txn-ops=2", shared_etcd.address)
+    wait_for(shared_etcd, {f"m1/a{n}": f"v{n}" for n in range(3)}, "m1/")
+    ctl("put", "a1", "new")
+    ctl("del", "a0")
+    ctl("del", "--prefix", "a")
+    for number in range(5):
+        ctl("put", f"b{number}", "w")
+    wait_for(shared_etcd, {f"m1/b{n}": "w" for n in range(5)}, "m1/")
+    mirror.signal(signal.SIGINT)
+    done = mirror.end()
+    assert (done.code, done.out) == (5, "")
+    # three copies, a put, a deletion, two deletions in one revision, five puts
+    assert done.err == "Error: interrupted; 12 changes mirrored, up to revision 11\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (("--prefix", "p/"), "p/k"),
+        (("--prefix", "p/", "--dest-prefix", "q/"), "q/k"),
+        (("--prefix", "p/", "--no-dest-prefix"), "k"),
+        (("--prefix", "p/", "--rev", "1"), "p/k"),
+        (("--prefix", "p/", "--rev", "2"), "p/k"),
+    ],
+    ids=str,
+)
+def test_where_keys_go(
+    server: Any,
+    shared_triode: Any,
+    start: Callable[..., Any],
+    ctl: Callable[..., Any],
+    flags: tuple[str, ...],
+    name: str,
+) -> None:
+    """With `--rev` the prefix stays, too: etcdctl drops it then."""
+    shared_triode.ctl("del", "--prefix", "")
+    ctl("put", "p/k", "v")
+    ctl("put", "other", "v")
+    mirror = start("make-mirror", *flags, shared_triode.address)
+    wait_for(shared_triode, {name: "v"})
+    mirror.signal(signal.SIGTERM)
+    assert mirror.end().code == 5
+
+
+def test_the_total_is_told(
+    server: Any, shared_triode: Any, start: Callable[..., Any], ctl: Callable[..., Any]
+) -> None:
+    """Every 30 seconds; here sooner."""
+    ctl("put", "t/k", "v")
+    program = (
+        "from triode.cli.ctl.commands import make_mirror; from triode.cli.ctl.main import main;"
+        " make_mirror.TOTALS_SECONDS = 0.5; main()"
+    )
+    mirror = start("make-mirror", "--prefix=t/", shared_triode.address, program=program)
+    assert mirror.line() in ("0", "1")
+    assert mirror.line() == "1"
+    mirror.signal(signal.SIGTERM)
+    mirror.end()
+
+
+def test_on_a_terminal_it_is_shown(
+    server: Any, shared_triode: Any, terminal: Callable[..., Any], ctl: Callable[..., Any]
+) -> None:
+    ctl("put", "s/k", "v")
+    screen = terminal(
+        "--endpoints", server.address, "make-mirror", "--prefix=s/", shared_triode.address
+    )
+    screen.until("1 changes mirrored, revision 2")
+    screen.type("\x03")
+    screen.until("Error: interrupted; 1 changes mirrored, up to revision 2")
+    assert screen.end()[0] == 5
+
+
+def test_a_revision_that_is_gone(server: Any, shared_triode: Any, ctl: Callable[..., Any]) -> None:
+    for number in range(5):
+        ctl("put", "k", str(number))
+    ctl("compaction", "4")
+    done = ctl("make-mirror", "--rev=2", shared_triode.address)
+    theirs = "etcdserver: mvcc: required revision has been compacted"
+    assert (done.code, done.error) == (1, f"Error: {theirs}")
+
+
+def test_wrong_arguments(server: Any, ctl: Callable[..., Any]) -> None:
+    assert ctl("make-mirror").code == 128
+    assert ctl("make-mirror", "a", "b").code == 128
+    both = ctl("make-mirror", "--dest-prefix=a", "--no-dest-prefix", "127.0.0.1:1")
+    assert both.code == 128
+    assert both.error.startswith("Error: `--dest-prefix` and `--no-dest-prefix` cannot")
+
+
+def test_a_destination_with_users(
+    server: Any,
+    launch_etcd: Callable[..., Any],
+    start: Callable[..., Any],
+    here: Callable[..., Any],
+    ctl: Callable[..., Any],
+) -> None:
+    """The other cluster asks who we are."""
+    other = launch_etcd()
+    common = ("--endpoints", other.address)
+    here(*common, "user", "add", "root:pw")
+    here(*common, "auth", "enable")
+    ctl("put", "u/k", "v")
+    refused = ctl("make-mirror", "--dest-user=root", "--dest-password=no", other.address)
+    assert refused.code == 1
+    assert "authentication failed" in refused.error
+    mirror = start("make-mirror", "--dest-user=root:pw", other.address)
+    for _ in range(100):
+        if other.ctl("--user=root:pw", "get", "u/k").stdout == "u/k\nv\n":
+            break
+    else:
+        pytest.fail("it did not arrive")
+    mirror.signal(signal.SIGTERM)
+    assert mirror.end().code == 5
