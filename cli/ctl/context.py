@@ -1,11 +1,13 @@
 """What a command of triodectl is run with: its flags and arguments, a client, a printer.
 
-async def run(ctx: Context) -> int | None:
-if len(ctx.arguments) != 1:
-raise Failure("... needs 1 argument", BAD_ARGUMENTS)
-async with ctx.client() as client:
-response = await ctx.call(client, "Lease/LeaseGrant", LeaseGrantRequest(TTL=60))
-ctx.show(GrantView(response))
+    async def run(ctx: Context) -> int | None:
+        if len(ctx.arguments) != 1:
+            raise Failure("... needs 1 argument", BAD_ARGUMENTS)
+        async with ctx.client() as client:
+            response = await ctx.call(client, "Lease/LeaseGrant", LeaseGrantRequest(TTL=60))
+        ctx.show(GrantView(response))
+
+A command that makes a single call is no coroutine, and uses `ctx.ask` instead.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..common.command import Invocation
 from ..common.exits import BAD_FEATURE, Failure
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from ...client.client import Client
 
 __all__ = ["Context"]
+
+Answer = TypeVar("Answer", bound="Message")
 
 
 class Context(Invocation):
@@ -95,6 +99,38 @@ class Context(Invocation):
             from .waiting import DEADLINE_TEXT
 
             raise Failure(DEADLINE_TEXT) from None
+
+    def ask(
+        self, method: str, request: Message, answer: type[Answer], *, forever: bool = False
+    ) -> Answer:
+        """One RPC for a command that makes no other: it is not async, and starts faster.
+
+        Args:
+            method: "KV/Put".
+            request: its message.
+            answer: the type of its response.
+            forever: no deadline, for what etcdctl gives none.
+
+        Raises:
+            Failure: the flags are wrong, the deadline has passed, or waiting is of no use.
+            EtcdError: what the server answered.
+        """
+        self.settle()
+        from .quick import quick_call
+
+        seconds = None if forever else self.flags.seconds("command-timeout")
+        data = quick_call(self.flags, method, request.SerializeToString(), seconds)
+        if data is not None:
+            return answer.FromString(data)
+        import trio
+
+        async def call() -> Answer:
+            async with self.client() as client:
+                response = await self.call(client, method, request, forever=forever)
+                assert isinstance(response, answer)
+                return response
+
+        return trio.run(call)
 
     async def call(
         self,

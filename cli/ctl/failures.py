@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...client.errors import EndpointError
 from ...errors import Code, EtcdError, by_text
 from ..common.exits import BAD_ARGUMENTS, Failure
 
-__all__ = ["error_text", "explain"]
+__all__ = ["DEADLINE_TEXT", "error_text", "explain"]
+
+DEADLINE_TEXT: Final = "context deadline exceeded"
 
 _NAMES = {
     Code.CANCELED: "Canceled",

@@ -6,16 +6,16 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from ...client.errors import Unreachable, UntrustedServer
 from ..common.errors import complain
 from ..common.exits import Failure
+from .failures import DEADLINE_TEXT
 
 __all__ = ["DEADLINE_TEXT", "patiently", "say_why"]
 
 T = TypeVar("T")
-DEADLINE_TEXT: Final = "context deadline exceeded"
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

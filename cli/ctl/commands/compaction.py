@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ....rpc.pb.rpc_pb2 import CompactionRequest
+from ....rpc.pb.rpc_pb2 import CompactionRequest, CompactionResponse
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, Failure
 from ...common.flags import Flag
@@ -18,7 +18,7 @@ FLAGS: Final = (
 )
 
 
-async def compaction(ctx: Context) -> None:
+def compaction(ctx: Context) -> None:
     """Forget what was before a revision."""
     if len(ctx.arguments) != 1:
         raise Failure("compaction command needs 1 argument", BAD_ARGUMENTS)
@@ -27,8 +27,7 @@ async def compaction(ctx: Context) -> None:
     except ValueError as error:
         raise Failure(str(error)) from None
     request = CompactionRequest(revision=revision, physical=ctx.flags.switch("physical"))
-    async with ctx.client() as client:
-        await ctx.call(client, "KV/Compact", request)
+    ctx.ask("KV/Compact", request, CompactionResponse)
     ctx.out.line(f"compacted revision {revision}")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from ....rpc.pb.rpc_pb2 import DeleteRangeRequest
+from ....rpc.pb.rpc_pb2 import DeleteRangeRequest, DeleteRangeResponse
 from ...common.command import Command
 from ...common.errors import complain
 from ...common.exits import BAD_ARGUMENTS, Failure
@@ -31,11 +31,10 @@ FLAGS: Final = (
 )
 
 
-async def delete(ctx: Context) -> None:
+def delete(ctx: Context) -> None:
     """Delete keys."""
     request = delete_request(ctx.flags, ctx.arguments)
-    async with ctx.client() as client:
-        response = await ctx.call(client, "KV/DeleteRange", request)
+    response = ctx.ask("KV/DeleteRange", request, DeleteRangeResponse)
     ctx.show(DeleteView(response))
 
 

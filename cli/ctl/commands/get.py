@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
-from ....rpc.pb.rpc_pb2 import RangeRequest
+from ....rpc.pb.rpc_pb2 import RangeRequest, RangeResponse
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, BAD_FEATURE, Failure
 from ...common.flags import Flag, FlagValues
@@ -60,11 +60,10 @@ FLAGS: Final = (
 )
 
 
-async def get(ctx: Context) -> None:
+def get(ctx: Context) -> None:
     """Print keys and values."""
     request = range_request(ctx.flags, ctx.arguments)
-    async with ctx.client() as client:
-        response = await ctx.call(client, "KV/Range", request)
+    response = ctx.ask("KV/Range", request, RangeResponse)
     if ctx.flags.switch("count-only") and ctx.form != "fields":
         raise Failure("--count-only is only for `--write-out=fields`", BAD_ARGUMENTS)
     value_only = ctx.flags.switch("print-value-only")

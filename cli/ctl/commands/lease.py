@@ -5,18 +5,22 @@ from __future__ import annotations
 from ....errors import EtcdError
 from ....rpc.pb.rpc_pb2 import (
     LeaseGrantRequest,
+    LeaseGrantResponse,
     LeaseKeepAliveRequest,
     LeaseKeepAliveResponse,
     LeaseLeasesRequest,
+    LeaseLeasesResponse,
     LeaseRevokeRequest,
+    LeaseRevokeResponse,
     LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse,
 )
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, BAD_CONNECTION, Failure
 from ...common.flags import Flag
 from ...common.gonumbers import parse_int
 from ..context import Context
-from ..failures import error_text
+from ..failures import DEADLINE_TEXT, error_text
 from ..views.lease import GrantView, KeepAliveView, LeasesView, RevokeView, TimeToLiveView
 
 __all__ = ["COMMANDS", "lease_id"]
@@ -36,54 +40,50 @@ def _only_argument(ctx: Context, missing: str) -> str:
     return ctx.arguments[0]
 
 
-async def grant(ctx: Context) -> None:
+def grant(ctx: Context) -> None:
     """Create a lease."""
     text = _only_argument(ctx, "lease grant command needs TTL argument")
     try:
         ttl = parse_int(text)
     except ValueError as error:
         raise Failure(f"bad TTL ({error})", BAD_ARGUMENTS) from None
-    async with ctx.client() as client:
-        try:
-            response = await ctx.call(client, "Lease/LeaseGrant", LeaseGrantRequest(TTL=ttl))
-        except (EtcdError, Failure) as error:
-            raise Failure(f"failed to grant lease ({_text(error)})") from None
+    try:
+        response = ctx.ask("Lease/LeaseGrant", LeaseGrantRequest(TTL=ttl), LeaseGrantResponse)
+    except (EtcdError, Failure) as error:
+        raise _within("failed to grant lease", error) from None
     ctx.show(GrantView(response))
 
 
-async def revoke(ctx: Context) -> None:
+def revoke(ctx: Context) -> None:
     """End a lease, and delete its keys."""
     lease = lease_id(_only_argument(ctx, "lease revoke command needs 1 argument"))
-    async with ctx.client() as client:
-        try:
-            response = await ctx.call(client, "Lease/LeaseRevoke", LeaseRevokeRequest(ID=lease))
-        except (EtcdError, Failure) as error:
-            raise Failure(f"failed to revoke lease ({_text(error)})") from None
+    try:
+        response = ctx.ask("Lease/LeaseRevoke", LeaseRevokeRequest(ID=lease), LeaseRevokeResponse)
+    except (EtcdError, Failure) as error:
+        raise _within("failed to revoke lease", error) from None
     ctx.show(RevokeView(response, lease))
 
 
-async def time_to_live(ctx: Context) -> None:
+def time_to_live(ctx: Context) -> None:
     """Say how long a lease still lives."""
     text = _only_argument(ctx, "lease timetolive command needs lease ID as argument")
     keys = ctx.flags.switch("keys")
-    async with ctx.client() as client:
-        request = LeaseTimeToLiveRequest(ID=lease_id(text), keys=keys)
-        try:
-            response = await ctx.call(client, "Lease/LeaseTimeToLive", request, forever=True)
-        except EtcdError as error:
-            raise Failure(error_text(error), BAD_CONNECTION) from None
+    ctx.settle()
+    request = LeaseTimeToLiveRequest(ID=lease_id(text), keys=keys)
+    try:
+        response = ctx.ask("Lease/LeaseTimeToLive", request, LeaseTimeToLiveResponse, forever=True)
+    except EtcdError as error:
+        raise Failure(error_text(error), BAD_CONNECTION) from None
     ctx.show(TimeToLiveView(response, keys=keys))
 
 
-async def leases(ctx: Context) -> None:
+def leases(ctx: Context) -> None:
     """List all leases."""
-    async with ctx.client() as client:
-        try:
-            response = await ctx.call(
-                client, "Lease/LeaseLeases", LeaseLeasesRequest(), forever=True
-            )
-        except EtcdError as error:
-            raise Failure(error_text(error), BAD_CONNECTION) from None
+    request = LeaseLeasesRequest()
+    try:
+        response = ctx.ask("Lease/LeaseLeases", request, LeaseLeasesResponse, forever=True)
+    except EtcdError as error:
+        raise Failure(error_text(error), BAD_CONNECTION) from None
     ctx.show(LeasesView(response))
 
 
@@ -110,8 +110,11 @@ async def keep_alive(ctx: Context) -> None:
         ctx.out.line(f"lease {lease:016x} expired or revoked.")
 
 
-def _text(error: EtcdError | Failure) -> str:
-    return error.text if isinstance(error, Failure) else error_text(error)
+def _within(what: str, error: EtcdError | Failure) -> Failure:
+    """An error of a call in the words of the command; other failures as they are."""
+    if isinstance(error, Failure):
+        return Failure(f"{what} ({error.text})") if error.text == DEADLINE_TEXT else error
+    return Failure(f"{what} ({error_text(error)})")
 
 
 COMMANDS = (

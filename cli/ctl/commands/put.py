@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from ....rpc.pb.rpc_pb2 import PutRequest
+from ....rpc.pb.rpc_pb2 import PutRequest, PutResponse
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, Failure
 from ...common.flags import Flag, FlagValues
@@ -27,11 +27,10 @@ FLAGS: Final = (
 )
 
 
-async def put(ctx: Context) -> None:
+def put(ctx: Context) -> None:
     """Put a key."""
     request = put_request(ctx.flags, ctx.arguments)
-    async with ctx.client() as client:
-        response = await ctx.call(client, "KV/Put", request)
+    response = ctx.ask("KV/Put", request, PutResponse)
     ctx.show(PutView(response))
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from ....rpc.pb.rpc_pb2 import RequestOp, TxnRequest
+from ....rpc.pb.rpc_pb2 import RequestOp, TxnRequest, TxnResponse
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, INVALID_INPUT, Failure
 from ...common.flags import Flag, FlagError, FlagValues, parse
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _COMMANDS: Final = ("del", "get", "put")
 
 
-async def txn(ctx: Context) -> None:
+def txn(ctx: Context) -> None:
     """Read a transaction from stdin and commit it."""
     if ctx.arguments:
         raise Failure("txn command does not accept argument", BAD_ARGUMENTS)
@@ -41,8 +41,7 @@ async def txn(ctx: Context) -> None:
     prompt("failure requests (get, put, del):")
     failure = _read(parse_request)
     request = TxnRequest(compare=compares, success=success, failure=failure)
-    async with ctx.client() as client:
-        response = await ctx.call(client, "KV/Txn", request, forever=True)
+    response = ctx.ask("KV/Txn", request, TxnResponse, forever=True)
     ctx.show(TxnView(response))
 
 
