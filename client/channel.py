@@ -124,6 +124,8 @@ class SocketChannel:
             if connection is None:
                 connection = await self._connected(endpoint)
             deadline = trio.current_effective_deadline()
+            if deadline == -math.inf:  # cancelled, so that nobody waits for the answer
+                await trio.lowlevel.checkpoint_if_cancelled()
             try:
                 return await connection.unary(
                     path, request, _with_token(metadata, token), _left_ns(deadline)
