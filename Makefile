@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 TESTS  := $(VENV)/.tests
+APT    := env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=120
 PACKAGE := actors auth backends cli client mvcc raft rpc testing $(wildcard *.py)
 
-.PHONY: run test check types lint format bench sim raft-scripts proto soak clean help
+.PHONY: run test browser check types lint format bench sim raft-scripts proto soak clean help
 
 help:            ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/' | sort
@@ -28,8 +29,16 @@ $(TESTS): pyproject.toml | $(BIN)/python
 run: $(RUNS)    ## start a durable single node on 127.0.0.1:2379
 	$(BIN)/triode
 
-test: check      ## lint, types and all tests
+test: check browser ## lint, types and all tests
 	$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
+
+# Never a reason to fail: without a browser the tests that need one are skipped, and say so.
+browser:         ## install Debian's chromium, in which the page at /ui is tested; needs apt and root, else nothing happens
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing chromium" \
+	    && { timeout 300 $(APT) update >/dev/null 2>&1 || true; } \
+	    && timeout 900 $(APT) install -y --no-install-recommends chromium >/dev/null 2>&1; } \
+	  || echo "there is no browser, and none can be installed here: the tests that need one are skipped"
 
 check: lint types  ## lint and types
 

@@ -25,6 +25,7 @@ def test_a_member_that_goes_and_comes_back(
     page.wait_text("#watch-note", "Watching")
     api.put("before", "1")
     page.wait_text("#event-rows", "before")
+    page.hurry = False
     server.kill()
     page.wait_text("#lost", "Connection lost. Retrying")
     assert page.text("#link-text") == "Offline"
