@@ -46,7 +46,7 @@ def test_what_is_there_and_what_comes(
     done = mirror.end()
     assert (done.code, done.out) == (5, "")
     # three copies, a put, a deletion, two deletions in one revision, five puts
-    assert done.err == "Error: interrupted; 12 changes mirrored, up to revision 11\n"
+    assert done.err == "Error: interrupted; 12 changes mirrored, up to revision 12\n"
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,6 @@ def test_live(server: Any, terminal: Callable[..., Any], leave: str) -> None:
     assert termios.tcgetattr(screen.master) == usual
 
 
-@ON_TRIODE
 def test_a_member_goes_away(
     launch_triode: Callable[..., Any], terminal: Callable[..., Any]
 ) -> None:
