@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .client.keys import ALL_KEYS, Keys, from_key, key_range, prefix
     from .client.ops import delete, get, nested, put
     from .client.stm import Isolation
+    from .client.sync import connect_sync
     from .client.tls import TLS
     from .client.watch_events import EventType
     from .config import Config
@@ -46,6 +47,7 @@ __all__ = [
     "WatchCompacted",
     "__version__",
     "connect",
+    "connect_sync",
     "delete",
     "from_key",
     "get",
@@ -74,6 +76,7 @@ _HOMES = {
     "TriodeError": "errors",
     "WatchCompacted": "client.errors",
     "connect": "client.client",
+    "connect_sync": "client.sync",
     "delete": "client.ops",
     "from_key": "client.keys",
     "get": "client.ops",

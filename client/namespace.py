@@ -42,11 +42,10 @@ class Namespace:
             return wanted
         if not wanted.range_end:
             return Keys(self.prefix + wanted.key)
-        # "From the very first key" is written as one zero byte, because no key is empty.
-        first = b"" if wanted.key == OPEN_END else wanted.key
+        # The key that is the prefix itself has no name here: "from the first key" is from prefix + b"\0" on.
         end = wanted.range_end
         last = prefix_end(self.prefix) if end == OPEN_END else self.prefix + end
-        return Keys(self.prefix + first, last)
+        return Keys(self.prefix + wanted.key, last)
 
     def local(self, key: bytes) -> bytes:
         """The user's name of a key that came from the cluster."""
