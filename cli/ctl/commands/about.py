@@ -1,9 +1,10 @@
-"""`triodectl version` and `triodectl options`."""
+"""`triodectl version`, `triodectl options` and `triodectl completion`."""
 
 from __future__ import annotations
 
 from ....version import TRIODE_VERSION
 from ...common.command import Command, Invocation
+from ...common.completion_command import COMPLETION
 
 __all__ = ["COMMANDS"]
 
@@ -25,6 +26,7 @@ def options(run: Invocation) -> None:
 
 
 COMMANDS = (
+    COMPLETION,
     Command("version", "version", "Prints the version of etcdctl", run=version),
     Command("options", "options", "Prints the flags that every command takes", run=options),
 )

@@ -14,6 +14,7 @@ MODULES: Final = {
     "auth": ".commands.auth",
     "check": ".commands.check",
     "compaction": ".commands.compaction",
+    "completion": ".commands.about",
     "defrag": ".commands.defrag",
     "del": ".commands.delete",
     "downgrade": ".commands.downgrade",
