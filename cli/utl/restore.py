@@ -108,6 +108,7 @@ def restore_member(order: Order) -> None:
         view = stack.enter_context(open_file(order.snapshot))
         if isinstance(view, BboltView):
             check_pages(view, "snapshot file")
+        _check_buckets(order.snapshot, view)
         _build(order, view, members, mine)
     info(
         "restored snapshot",
@@ -184,6 +185,15 @@ def _check_digest(order: Order) -> None:
         raise CorruptData(
             f"expected sha256 {_go_bytes(expected)}, got {_go_bytes(digest.digest())}"
         )
+
+
+def _check_buckets(path: Path, view: View) -> None:
+    """Bucket names are identifiers (see `backends.contract`), whatever a file may hold."""
+    for name in view.buckets():
+        if not (name.isascii() and name.isidentifier()):
+            raise CorruptData(
+                f"{path} has a bucket with the name {name!r}, which is none of etcd's"
+            )
 
 
 def _go_bytes(data: bytes) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +89,7 @@ def put(key: bytes, create: int, mod: int, version: int, lease: int = 0) -> byte
 Rows = dict[str, dict[bytes, bytes]]
 
 
-@pytest.fixture
-def rows() -> Rows:
+def sound_rows() -> Rows:
     """A sound store of a few keys: compacted at 3, one lease, one key that has been deleted."""
     return {
         "key": {
@@ -110,29 +111,41 @@ def rows() -> Rows:
 
 
 @pytest.fixture
-def write_snapshot(tmp_path: Path) -> Callable[..., Path]:
+def rows() -> Rows:
+    return sound_rows()
+
+
+def save(rows: Rows, path: Path) -> Path:
     """Write rows as the file that `etcdctl snapshot save` makes."""
-
-    def write(rows: Rows, name: str = "made.snap") -> Path:
-        engine = MemoryEngine()
-        engine.commit(Batch({bucket: {**of} for bucket, of in rows.items()}))
-        path = tmp_path / name
-        with engine.snapshot() as view, path.open("wb") as file:
-            file.writelines(snapshot_file(view)[1])
-        return path
-
-    return write
+    engine = MemoryEngine()
+    engine.commit(Batch({bucket: {**of} for bucket, of in rows.items()}))
+    with engine.snapshot() as view, path.open("wb") as file:
+        file.writelines(snapshot_file(view)[1])
+    return path
 
 
 @pytest.fixture
-def restored(
-    tmp_path: Path, rows: Rows, write_snapshot: Callable[..., Path], utl: Callable[..., Done]
-) -> Path:
-    """A data directory of ours, restored from `rows`."""
-    path = tmp_path / "restored"
-    done = utl("snapshot", "restore", write_snapshot(rows), "--data-dir", path)
+def write_snapshot(tmp_path: Path) -> Callable[..., Path]:
+    """Make a snapshot of rows."""
+    return lambda rows, name="made.snap": save(rows, tmp_path / name)
+
+
+@pytest.fixture(scope="session")
+def restored_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory of ours, restored from `sound_rows`; its log's file without the space set aside."""
+    folder = tmp_path_factory.mktemp("restored")
+    snapshot = save(sound_rows(), folder / "made.snap")
+    done = run("snapshot", "restore", snapshot, "--data-dir", folder / "data")
     assert done.code == 0, done.err
-    return path
+    (log,) = (folder / "data" / "member" / "wal").iterdir()
+    os.truncate(log, 4096)
+    return folder / "data"
+
+
+@pytest.fixture
+def restored(restored_once: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(restored_once, tmp_path / "restored"))
 
 
 @pytest.fixture
@@ -194,8 +207,6 @@ def etcd_filled(launch_etcd_once: Callable[..., Any]) -> Filled:
 
 
 @pytest.fixture
-def etcd_dir(etcd_filled: Filled, tmp_path: Path) -> Iterator[Path]:
+def etcd_dir(etcd_filled: Filled, tmp_path: Path) -> Path:
     """A copy of its directory, to be changed."""
-    import shutil
-
-    yield Path(shutil.copytree(etcd_filled.data_dir, tmp_path / "copy.etcd"))
+    return Path(shutil.copytree(etcd_filled.data_dir, tmp_path / "copy.etcd"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ....backends.bbolt_file import BboltView
 from ....backends.contract import View
 from ....errors import Compacted, EtcdError, FutureRev
 from ....mvcc.hashes import HashKV, KeyHash, kept_below
@@ -15,6 +16,7 @@ from ..files import open_file, open_member
 from ..locks import reading, reading_file
 from ..places import find_member
 from ..printing import format_of, print_record
+from ..sound import check_pages
 
 __all__ = ["COMMANDS"]
 
@@ -57,6 +59,8 @@ def hashkv(call: Invocation) -> None:
 
 def hash_at(view: View, revision: int) -> HashKV:
     """HashKV up to `revision`, 0 for the latest; raises Compacted, FutureRev, CorruptData."""
+    if isinstance(view, BboltView):
+        check_pages(view, "file")
     state = read_state(view)
     compacted = max(state.scheduled_compact, state.finished_compact)
     if 0 < revision < compacted:
