@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from ....client.client import Client
+from typing import TYPE_CHECKING
+
 from ....errors import EtcdError
 from ....rpc.pb.rpc_pb2 import MemberListRequest
 from ...common.exits import BAD_ARGUMENTS, Failure
 from ...common.gonumbers import parse_uint
 from ..context import Context
 from ..failures import error_text
+
+if TYPE_CHECKING:
+    from ....client.client import Client
 
 __all__ = ["endpoints_of", "member_id", "nothing_else", "text_of"]
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ....rpc.pb.rpc_pb2 import NONE, AlarmRequest, AlarmResponse
+from ....rpc.pb.rpc_pb2 import (
+    NONE,
+    AlarmRequest,
+    AlarmResponse,
+)
 from ...common.command import Command
 from ..context import Context
 from ..views.cluster import AlarmView
@@ -11,26 +15,23 @@ from ._arguments import nothing_else
 __all__ = ["COMMANDS"]
 
 
-async def disarm(ctx: Context) -> None:
+def disarm(ctx: Context) -> None:
     """Lower every alarm that is raised; each is printed."""
     nothing_else(ctx, "alarm disarm command accepts no arguments")
-    async with ctx.client() as client:
-        listed = await ctx.call(client, "Maintenance/Alarm", AlarmRequest(alarm=NONE))
-        done = AlarmResponse()  # without a header: it is the sum of several
-        for alarm in listed.alarms:
-            request = AlarmRequest(
-                action=AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
-            )
-            answer = await ctx.call(client, "Maintenance/Alarm", request)
-            done.alarms.extend(answer.alarms)
+    listed = ctx.ask("Maintenance/Alarm", AlarmRequest(alarm=NONE), AlarmResponse)
+    done = AlarmResponse()  # without a header: it is the sum of several
+    for alarm in listed.alarms:
+        request = AlarmRequest(
+            action=AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
+        )
+        done.alarms.extend(ctx.ask("Maintenance/Alarm", request, AlarmResponse).alarms)
     ctx.show(AlarmView(done))
 
 
-async def show(ctx: Context) -> None:
+def show(ctx: Context) -> None:
     """List the alarms that are raised."""
     nothing_else(ctx, "alarm list command accepts no arguments")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Maintenance/Alarm", AlarmRequest(alarm=NONE))
+    answer = ctx.ask("Maintenance/Alarm", AlarmRequest(alarm=NONE), AlarmResponse)
     ctx.show(AlarmView(answer))
 
 

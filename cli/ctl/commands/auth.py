@@ -5,10 +5,15 @@ from __future__ import annotations
 from ....errors import RootRoleNotExist
 from ....rpc.pb.rpc_pb2 import (
     AuthDisableRequest,
+    AuthDisableResponse,
     AuthEnableRequest,
+    AuthEnableResponse,
     AuthRoleAddRequest,
+    AuthRoleAddResponse,
     AuthStatusRequest,
+    AuthStatusResponse,
     AuthUserGrantRoleRequest,
+    AuthUserGrantRoleResponse,
 )
 from ...common.command import Command
 from ..context import Context
@@ -20,33 +25,30 @@ __all__ = ["COMMANDS"]
 _REFUSAL = "auth {} command does not accept any arguments"
 
 
-async def enable(ctx: Context) -> None:
+def enable(ctx: Context) -> None:
     """Turn it on. The role root is made and granted to the user root if that is what is missing."""
     nothing_else(ctx, _REFUSAL.format("enable"))
-    async with ctx.client() as client:
-        try:
-            await ctx.call(client, "Auth/AuthEnable", AuthEnableRequest())
-        except RootRoleNotExist:
-            await ctx.call(client, "Auth/RoleAdd", AuthRoleAddRequest(name="root"))
-            grant = AuthUserGrantRoleRequest(user="root", role="root")
-            await ctx.call(client, "Auth/UserGrantRole", grant)
-            await ctx.call(client, "Auth/AuthEnable", AuthEnableRequest())
+    try:
+        ctx.ask("Auth/AuthEnable", AuthEnableRequest(), AuthEnableResponse)
+    except RootRoleNotExist:
+        ctx.ask("Auth/RoleAdd", AuthRoleAddRequest(name="root"), AuthRoleAddResponse)
+        grant = AuthUserGrantRoleRequest(user="root", role="root")
+        ctx.ask("Auth/UserGrantRole", grant, AuthUserGrantRoleResponse)
+        ctx.ask("Auth/AuthEnable", AuthEnableRequest(), AuthEnableResponse)
     ctx.out.line("Authentication Enabled")
 
 
-async def disable(ctx: Context) -> None:
+def disable(ctx: Context) -> None:
     """Turn it off."""
     nothing_else(ctx, _REFUSAL.format("disable"))
-    async with ctx.client() as client:
-        await ctx.call(client, "Auth/AuthDisable", AuthDisableRequest())
+    ctx.ask("Auth/AuthDisable", AuthDisableRequest(), AuthDisableResponse)
     ctx.out.line("Authentication Disabled")
 
 
-async def status(ctx: Context) -> None:
+def status(ctx: Context) -> None:
     """Is it on?"""
     nothing_else(ctx, _REFUSAL.format("status"))
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/AuthStatus", AuthStatusRequest())
+    answer = ctx.ask("Auth/AuthStatus", AuthStatusRequest(), AuthStatusResponse)
     ctx.show(AuthStatusView(answer))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....rpc.pb.rpc_pb2 import DowngradeRequest
+from ....rpc.pb.rpc_pb2 import DowngradeRequest, DowngradeResponse
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, Failure
 from ..context import Context
@@ -11,27 +11,24 @@ from ..views.cluster import DowngradeView
 __all__ = ["COMMANDS"]
 
 
-async def validate(ctx: Context) -> None:
+def validate(ctx: Context) -> None:
     """May it be done?"""
-    await _ask(ctx, DowngradeRequest.VALIDATE, _target(ctx), "validate")
+    _ask(ctx, DowngradeRequest.VALIDATE, _target(ctx), "validate")
 
 
-async def enable(ctx: Context) -> None:
+def enable(ctx: Context) -> None:
     """Begin."""
-    await _ask(ctx, DowngradeRequest.ENABLE, _target(ctx), "enable")
+    _ask(ctx, DowngradeRequest.ENABLE, _target(ctx), "enable")
 
 
-async def cancel(ctx: Context) -> None:
+def cancel(ctx: Context) -> None:
     """Give it up."""
-    await _ask(ctx, DowngradeRequest.CANCEL, "", "cancel")
+    _ask(ctx, DowngradeRequest.CANCEL, "", "cancel")
 
 
-async def _ask(
-    ctx: Context, action: DowngradeRequest.DowngradeAction, version: str, done: str
-) -> None:
+def _ask(ctx: Context, action: DowngradeRequest.DowngradeAction, version: str, done: str) -> None:
     request = DowngradeRequest(action=action, version=version)
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Maintenance/Downgrade", request)
+    answer = ctx.ask("Maintenance/Downgrade", request, DowngradeResponse)
     ctx.show(DowngradeView(answer, done))
 
 

@@ -6,10 +6,15 @@ from urllib.parse import urlsplit
 
 from ....rpc.pb.rpc_pb2 import (
     MemberAddRequest,
+    MemberAddResponse,
     MemberListRequest,
+    MemberListResponse,
     MemberPromoteRequest,
+    MemberPromoteResponse,
     MemberRemoveRequest,
+    MemberRemoveResponse,
     MemberUpdateRequest,
+    MemberUpdateResponse,
 )
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, BAD_FEATURE, Failure
@@ -22,7 +27,7 @@ from ._arguments import member_id
 __all__ = ["COMMANDS"]
 
 
-async def add(ctx: Context) -> None:
+def add(ctx: Context) -> None:
     """Announce a member; it can be started then."""
     if not ctx.arguments:
         raise Failure("member name not provided", BAD_ARGUMENTS)
@@ -32,44 +37,41 @@ async def add(ctx: Context) -> None:
         raise Failure("too many arguments" + hints, BAD_ARGUMENTS)
     text = ctx.flags.text("peer-urls")
     request = MemberAddRequest(peerURLs=_peer_urls(text), isLearner=ctx.flags.switch("learner"))
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Cluster/MemberAdd", request)
+    answer = ctx.ask("Cluster/MemberAdd", request, MemberAddResponse)
     ctx.show(MemberAddView(answer, ctx.arguments[0], text))
 
 
-async def remove(ctx: Context) -> None:
+def remove(ctx: Context) -> None:
     """Take a member out."""
     number = _the_member(ctx)
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Cluster/MemberRemove", MemberRemoveRequest(ID=number))
+    answer = ctx.ask("Cluster/MemberRemove", MemberRemoveRequest(ID=number), MemberRemoveResponse)
     ctx.show(MemberChangeView(answer, number, "removed from"))
 
 
-async def update(ctx: Context) -> None:
+def update(ctx: Context) -> None:
     """Give a member other peer URLs."""
     number = _the_member(ctx)
     request = MemberUpdateRequest(ID=number, peerURLs=_peer_urls(ctx.flags.text("peer-urls")))
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Cluster/MemberUpdate", request)
+    answer = ctx.ask("Cluster/MemberUpdate", request, MemberUpdateResponse)
     ctx.show(MemberChangeView(answer, number, "updated in"))
 
 
-async def promote(ctx: Context) -> None:
+def promote(ctx: Context) -> None:
     """Give a learner a vote."""
     number = _the_member(ctx)
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Cluster/MemberPromote", MemberPromoteRequest(ID=number))
+    answer = ctx.ask(
+        "Cluster/MemberPromote", MemberPromoteRequest(ID=number), MemberPromoteResponse
+    )
     ctx.show(MemberChangeView(answer, number, "promoted in"))
 
 
-async def show(ctx: Context) -> None:
+def show(ctx: Context) -> None:
     """List the members."""
     consistency = ctx.flags.text("consistency")
     if consistency not in ("l", "s"):
         raise Failure(f"unknown consistency flag {quote(consistency)}", BAD_FEATURE)
     request = MemberListRequest(linearizable=consistency == "l")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Cluster/MemberList", request)
+    answer = ctx.ask("Cluster/MemberList", request, MemberListResponse)
     ctx.show(MemberListView(answer))
 
 

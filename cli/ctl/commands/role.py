@@ -8,11 +8,17 @@ from ....client.keys import prefix_end
 from ....rpc.pb.auth_pb2 import Permission
 from ....rpc.pb.rpc_pb2 import (
     AuthRoleAddRequest,
+    AuthRoleAddResponse,
     AuthRoleDeleteRequest,
+    AuthRoleDeleteResponse,
     AuthRoleGetRequest,
+    AuthRoleGetResponse,
     AuthRoleGrantPermissionRequest,
+    AuthRoleGrantPermissionResponse,
     AuthRoleListRequest,
+    AuthRoleListResponse,
     AuthRoleRevokePermissionRequest,
+    AuthRoleRevokePermissionResponse,
 )
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, Failure
@@ -27,39 +33,35 @@ __all__ = ["COMMANDS"]
 _EVERYTHING_FROM_HERE = b"\x00"
 
 
-async def add(ctx: Context) -> None:
+def add(ctx: Context) -> None:
     """Make a role."""
     name = _one(ctx, "role add command requires role name as its argument")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/RoleAdd", AuthRoleAddRequest(name=name))
+    answer = ctx.ask("Auth/RoleAdd", AuthRoleAddRequest(name=name), AuthRoleAddResponse)
     ctx.show(DoneView(answer, f"Role {name} created"))
 
 
-async def delete(ctx: Context) -> None:
+def delete(ctx: Context) -> None:
     """Take a role away."""
     name = _one(ctx, "role delete command requires role name as its argument")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/RoleDelete", AuthRoleDeleteRequest(role=name))
+    answer = ctx.ask("Auth/RoleDelete", AuthRoleDeleteRequest(role=name), AuthRoleDeleteResponse)
     ctx.show(DoneView(answer, f"Role {name} deleted"))
 
 
-async def get(ctx: Context) -> None:
+def get(ctx: Context) -> None:
     """Show what a role may do."""
     name = _one(ctx, "role get command requires role name as its argument")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/RoleGet", AuthRoleGetRequest(role=name))
+    answer = ctx.ask("Auth/RoleGet", AuthRoleGetRequest(role=name), AuthRoleGetResponse)
     ctx.show(RoleView(answer, name))
 
 
-async def show(ctx: Context) -> None:
+def show(ctx: Context) -> None:
     """List the roles."""
     nothing_else(ctx, "role list command requires no arguments")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/RoleList", AuthRoleListRequest())
+    answer = ctx.ask("Auth/RoleList", AuthRoleListRequest(), AuthRoleListResponse)
     ctx.show(RoleListView(answer))
 
 
-async def grant(ctx: Context) -> None:
+def grant(ctx: Context) -> None:
     """Let a role read or write a key, or a range of keys."""
     if len(ctx.arguments) < 3:
         raise Failure(
@@ -75,12 +77,11 @@ async def grant(ctx: Context) -> None:
         permType=Permission.Type.Value(ctx.arguments[1].upper()), key=key, range_end=end
     )
     request = AuthRoleGrantPermissionRequest(name=role, perm=permission)
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/RoleGrantPermission", request)
+    answer = ctx.ask("Auth/RoleGrantPermission", request, AuthRoleGrantPermissionResponse)
     ctx.show(DoneView(answer, f"Role {role} updated"))
 
 
-async def revoke(ctx: Context) -> None:
+def revoke(ctx: Context) -> None:
     """Take back what was granted for exactly this key or range."""
     if len(ctx.arguments) < 2:
         raise Failure(
@@ -90,8 +91,7 @@ async def revoke(ctx: Context) -> None:
     key, end = _range(ctx, ctx.arguments[1:])
     role = text_of(ctx.arguments[0])
     request = AuthRoleRevokePermissionRequest(role=role, key=key, range_end=end)
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/RoleRevokePermission", request)
+    answer = ctx.ask("Auth/RoleRevokePermission", request, AuthRoleRevokePermissionResponse)
     ctx.show(DoneView(answer, _revoked(ctx.argument_bytes(1), end, role.encode())))
 
 

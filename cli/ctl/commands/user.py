@@ -5,13 +5,21 @@ from __future__ import annotations
 from ....rpc.pb.auth_pb2 import UserAddOptions
 from ....rpc.pb.rpc_pb2 import (
     AuthRoleGetRequest,
+    AuthRoleGetResponse,
     AuthUserAddRequest,
+    AuthUserAddResponse,
     AuthUserChangePasswordRequest,
+    AuthUserChangePasswordResponse,
     AuthUserDeleteRequest,
+    AuthUserDeleteResponse,
     AuthUserGetRequest,
+    AuthUserGetResponse,
     AuthUserGrantRoleRequest,
+    AuthUserGrantRoleResponse,
     AuthUserListRequest,
+    AuthUserListResponse,
     AuthUserRevokeRoleRequest,
+    AuthUserRevokeRoleResponse,
 )
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, Failure
@@ -24,7 +32,7 @@ from ._arguments import nothing_else, text_of
 __all__ = ["COMMANDS"]
 
 
-async def add(ctx: Context) -> None:
+def add(ctx: Context) -> None:
     """Make a user; the password comes from the argument, a flag, the terminal or stdin."""
     given = _one(ctx, "user add command requires user name as its argument")
     name, password = _name_and_password(ctx, given)
@@ -33,8 +41,7 @@ async def add(ctx: Context) -> None:
         password=password or "",
         options=UserAddOptions(no_password=password is None),
     )
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/UserAdd", request)
+    answer = ctx.ask("Auth/UserAdd", request, AuthUserAddResponse)
     ctx.show(DoneView(answer, f"User {name} created"))
 
 
@@ -57,61 +64,55 @@ def _ask(ctx: Context, name: str) -> str:
     return ask_new_password(name) if ctx.flags.switch("interactive") else read_password()
 
 
-async def delete(ctx: Context) -> None:
+def delete(ctx: Context) -> None:
     """Take a user away."""
     name = _one(ctx, "user delete command requires user name as its argument")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/UserDelete", AuthUserDeleteRequest(name=name))
+    answer = ctx.ask("Auth/UserDelete", AuthUserDeleteRequest(name=name), AuthUserDeleteResponse)
     ctx.show(DoneView(answer, f"User {name} deleted"))
 
 
-async def get(ctx: Context) -> None:
+def get(ctx: Context) -> None:
     """Show a user's roles; with `--detail` what each of them may do."""
     name = _one(ctx, "user get command requires user name as its argument")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/UserGet", AuthUserGetRequest(name=name))
-        if not ctx.flags.switch("detail"):
-            ctx.show(UserView(answer, name))
-            return
-        ctx.out.line(f"User: {name}")
-        for role in answer.roles:
-            ctx.out.line()
-            found = await ctx.call(client, "Auth/RoleGet", AuthRoleGetRequest(role=role))
-            ctx.show(RoleView(found, role))
+    answer = ctx.ask("Auth/UserGet", AuthUserGetRequest(name=name), AuthUserGetResponse)
+    if not ctx.flags.switch("detail"):
+        ctx.show(UserView(answer, name))
+        return
+    ctx.out.line(f"User: {name}")
+    for role in answer.roles:
+        ctx.out.line()
+        found = ctx.ask("Auth/RoleGet", AuthRoleGetRequest(role=role), AuthRoleGetResponse)
+        ctx.show(RoleView(found, role))
 
 
-async def show(ctx: Context) -> None:
+def show(ctx: Context) -> None:
     """List the users."""
     nothing_else(ctx, "user list command requires no arguments")
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/UserList", AuthUserListRequest())
+    answer = ctx.ask("Auth/UserList", AuthUserListRequest(), AuthUserListResponse)
     ctx.show(UserListView(answer))
 
 
-async def passwd(ctx: Context) -> None:
+def passwd(ctx: Context) -> None:
     """Give a user another password."""
     name = _one(ctx, "user passwd command requires user name as its argument")
     request = AuthUserChangePasswordRequest(name=name, password=_ask(ctx, name))
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/UserChangePassword", request)
+    answer = ctx.ask("Auth/UserChangePassword", request, AuthUserChangePasswordResponse)
     ctx.show(DoneView(answer, "Password updated"))
 
 
-async def grant_role(ctx: Context) -> None:
+def grant_role(ctx: Context) -> None:
     """Give a user a role."""
     name, role = _two(ctx, "user grant command requires user name and role name as its argument")
     request = AuthUserGrantRoleRequest(user=name, role=role)
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/UserGrantRole", request)
+    answer = ctx.ask("Auth/UserGrantRole", request, AuthUserGrantRoleResponse)
     ctx.show(DoneView(answer, f"Role {role} is granted to user {name}"))
 
 
-async def revoke_role(ctx: Context) -> None:
+def revoke_role(ctx: Context) -> None:
     """Take a role from a user."""
     name, role = _two(ctx, "user revoke-role requires user name and role name as its argument")
     request = AuthUserRevokeRoleRequest(name=name, role=role)
-    async with ctx.client() as client:
-        answer = await ctx.call(client, "Auth/UserRevokeRole", request)
+    answer = ctx.ask("Auth/UserRevokeRole", request, AuthUserRevokeRoleResponse)
     ctx.show(DoneView(answer, f"Role {role} is revoked from user {name}"))
 
 
