@@ -23,6 +23,7 @@ from .watch_events import Event
 __all__ = ["BUFFER_BYTES_MAX", "Watch", "WatchBatches"]
 
 BUFFER_BYTES_MAX = 4 << 20  # responses that wait for the user of one watch, as encoded
+TURN_RESPONSES_MAX = 32  # taken without letting other tasks run
 _NONE: Iterator[Event] = iter(())
 
 
@@ -70,6 +71,7 @@ class Watch:
         self._progress_asked = 0
         self._bytes_max = buffer_bytes_max
         self._bytes = 0
+        self._turn = 0
         self._buffer: deque[tuple[WatchResponse, int]] = deque()
         self._parts: WatchResponse | None = None
         self._events = _NONE
@@ -126,13 +128,18 @@ class Watch:
 
     async def _next(self) -> WatchResponse:
         buffer = self._buffer
-        if buffer:
+        if buffer and self._turn < TURN_RESPONSES_MAX:
+            self._turn += 1
+            await trio.lowlevel.checkpoint_if_cancelled()
+        elif buffer:
+            self._turn = 0
             await trio.lowlevel.checkpoint()
         while not buffer:
             if self._error is not None:
                 raise self._error
             if self._closed:
                 raise StopAsyncIteration
+            self._turn = 0
             await self._wait()
         response, size = buffer.popleft()
         self._bytes -= size
