@@ -8,6 +8,7 @@ no node has the file open (`lock`).
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -89,7 +90,8 @@ class SqliteFileView(SqliteView):
     def _remove_shm(self) -> None:
         """Away with what reading has made; it is rebuilt from the ``-wal`` file by whoever needs it."""
         if not self._had_shm:
-            self._shm.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._shm.unlink()
 
 
 def _has_content(path: Path) -> bool:

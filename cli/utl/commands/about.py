@@ -1,9 +1,10 @@
-"""`version`."""
+"""`version` and `completion`."""
 
 from __future__ import annotations
 
 from ....version import TRIODE_VERSION
 from ...common.command import Command, Invocation
+from ...common.completion_command import COMPLETION
 
 __all__ = ["COMMANDS"]
 
@@ -16,5 +17,6 @@ def version(call: Invocation) -> None:
 
 
 COMMANDS = (
+    COMPLETION,
     Command("version", "version", "Prints the version of etcdutl", run=version, arguments=(0, 0)),
 )
