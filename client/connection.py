@@ -18,7 +18,15 @@ import attrs
 import trio
 
 from ..errors import Code, EtcdError
-from ..rpc.grpc.client import ClientEvent, Draining, Finished, GrpcClient, Message, Writable
+from ..rpc.grpc.client import (
+    Answered,
+    ClientEvent,
+    Draining,
+    Finished,
+    GrpcClient,
+    Message,
+    Writable,
+)
 from ..rpc.h2.limits import Limits
 from .calls import StreamCall, UnaryCall
 from .errors import CallFailed, ClientClosed, ConnectionLost, error_of
@@ -85,6 +93,7 @@ class Connection:
             user_agent=options.user_agent,
             limits=LIMITS,
             message_bytes_max=options.max_receive_bytes,
+            answered=True,
         )
         self._calls: dict[int, UnaryCall | StreamCall] = {}
         self.ready = trio.Event()
@@ -299,7 +308,12 @@ class Connection:
     def _handle(self, events: list[ClientEvent]) -> None:
         calls = self._calls
         for event in events:
-            if type(event) is Message:
+            if type(event) is Answered:
+                call = calls.pop(event.stream_id)
+                call.message(event.data)
+                call.finished(None, processed=True)
+                self._after_call()
+            elif type(event) is Message:
                 calls[event.stream_id].message(event.data)
             elif isinstance(event, Finished):
                 call = calls.pop(event.stream_id)

@@ -2,11 +2,13 @@
 
 `start_call` gives a stream id; events of a call are `Headers`, any number of `Message`, and exactly one
 `Finished`, whatever happens: status, reset, GOAWAY, a broken rule, or the loss of the connection (of which
-the user tells with `lost`). Only after `cancel` comes nothing.
+the user tells with `lost`). Only after `cancel` comes nothing. For those who want it so, a unary call (`call`) that
+has succeeded is one event, `Answered`.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,16 +26,19 @@ from ..h2.events import (
     StreamWritable,
     TrailersReceived,
 )
-from ..h2.frames import STREAM_ID_MASK
+from ..h2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, STREAM_ID_MASK, pack_head
 from ..h2.hpack_tables import Field
 from ..h2.limits import Limits
-from .framing import Deframer, MessageFault, frame
+from ..h2.streams import AWAITED, Stream
+from .answers import Answered, ClientCall, take_frames
+from .framing import PREFIX_BYTES, Deframer, MessageFault, frame
 from .metadata import Metadata, encode_metadata
 from .responses import ResponseHead, parse_response, parse_status, read_status, reset_status
-from .session import Call, Session
+from .session import Session
 from .timeout import format_timeout
 
 __all__ = [
+    "Answered",
     "ClientEvent",
     "Draining",
     "Finished",
@@ -44,6 +49,10 @@ __all__ = [
 ]
 
 _BLOCKS_MAX = 256
+CARRY_BYTES_MAX = 32 << 10
+"""A partial frame up to this is kept for the short cut; a larger one is collected by the connection."""
+_pack_data = struct.Struct(">IBIBI").pack
+"""The header of a DATA frame, and the prefix of the one message in it."""
 
 
 class Headers(NamedTuple):
@@ -83,7 +92,7 @@ class Draining(NamedTuple):
     text: str
 
 
-ClientEvent = Headers | Message | Finished | Writable | Draining
+ClientEvent = Headers | Message | Finished | Answered | Writable | Draining
 
 
 class GrpcClient(Session):
@@ -96,6 +105,7 @@ class GrpcClient(Session):
         limits: of the HTTP/2 connection.
         message_bytes_max: the largest message accepted, in bytes.
         clock: monotonic seconds, for flood limits; None: no time passes.
+        answered: report a unary call that has succeeded as one `Answered`, without `Headers`, which is quicker.
     """
 
     def __init__(
@@ -107,6 +117,7 @@ class GrpcClient(Session):
         limits: Limits | None = None,
         message_bytes_max: int = 2**31 - 1,
         clock: Callable[[], float] | None = None,
+        answered: bool = False,
     ) -> None:
         super().__init__(
             Connection(
@@ -128,7 +139,9 @@ class GrpcClient(Session):
             (b"user-agent", user_agent.encode()),
         )
         self._blocks: dict[tuple[str, tuple[Field, ...]], bytes] = {}
-        self._open: dict[int, Call] = {}
+        self._open: dict[int, ClientCall] = {}
+        self._answered = answered
+        self._carry = b""
 
     # --- calls --------------------------------------------------------------------------------
 
@@ -167,7 +180,8 @@ class GrpcClient(Session):
         if timeout_ns is not None:
             block += hpack_encoder.encode(((b"grpc-timeout", format_timeout(timeout_ns)),))
         stream = self.connection.open_stream(block, end_stream=False)
-        stream.call = self._open[stream.id] = Call(Deframer(self._message_bytes_max))
+        call = ClientCall(Deframer(self._message_bytes_max), unary=False)
+        stream.call = self._open[stream.id] = call
         return stream.id
 
     def call(
@@ -178,9 +192,38 @@ class GrpcClient(Session):
         metadata: Metadata | None = None,
         timeout_ns: int | None = None,
     ) -> int:
-        """Start a call that sends exactly one message; see `start_call`."""
-        stream_id = self.start_call(path, metadata=metadata, timeout_ns=timeout_ns)
-        self.connection.send_data(stream_id, frame(message), end_stream=True)
+        """Start a unary call, with its one message; see `start_call`."""
+        if not self.can_start:
+            raise RuntimeError("the connection takes no new calls")
+        block = self._block(path, encode_metadata(metadata) if metadata else ())
+        if timeout_ns is not None:
+            block += hpack_encoder.encode(((b"grpc-timeout", format_timeout(timeout_ns)),))
+        conn, outbox = self.connection, self._outbox
+        size, header_size = len(message) + PREFIX_BYTES, len(block)
+        frame_bytes_max = outbox.shortcut_bytes_max
+        stream_id = conn.next_stream_id
+        call = ClientCall(Deframer(self._message_bytes_max), unary=self._answered)
+        if (
+            size <= outbox.window
+            and size <= outbox.initial_window
+            and size <= frame_bytes_max
+            and header_size <= frame_bytes_max
+        ):
+            # All of it fits: HEADERS and DATA in one piece, and our side is complete.
+            conn.next_stream_id += 2
+            stream = Stream(stream_id, AWAITED, outbox.initial_window - size, conn.windows.initial)
+            stream.local_closed = stream.answered = outbox.wrote = True
+            outbox.window -= size
+            self._streams[stream_id] = stream
+            outbox.frames += (
+                pack_head(header_size << 8 | HEADERS, END_HEADERS, stream_id) + block,
+                _pack_data(size << 8 | DATA, END_STREAM, stream_id, 0, size - PREFIX_BYTES),
+                message,
+            )
+        else:
+            stream = conn.open_stream(block, end_stream=False)
+            conn.send_data(stream_id, frame(message), end_stream=True)
+        stream.call = self._open[stream_id] = call
         return stream_id
 
     def send_message(self, stream_id: int, message: bytes) -> None:
@@ -212,8 +255,22 @@ class GrpcClient(Session):
     def receive(self, data: bytes) -> list[ClientEvent]:
         """Take bytes from the server; returns what they mean. Never raises for a server's faults."""
         out: list[ClientEvent] = []
-        for event in self.connection.receive(data):
-            self._event(event, out)
+        conn = self.connection
+
+        def other(piece: bytes) -> None:
+            for event in conn.receive(piece):
+                self._event(event, out)
+
+        if self._answered and conn.plain:
+            data = self._carry + data if self._carry else data
+            at = take_frames(conn, self._open, data, self._message_bytes_max, out, other)
+            data = data[at:]
+            self._carry = b""
+            if not conn.closed and conn.plain and len(data) <= CARRY_BYTES_MAX:
+                self._carry = data
+                return out
+        if data:
+            other(data)
         return out
 
     def lost(self, text: str) -> list[ClientEvent]:
@@ -306,6 +363,8 @@ class GrpcClient(Session):
         call = self._open.pop(stream_id, None)
         if call is None:
             return
+        if call.message is not None:
+            out.append(Message(stream_id, call.message))
         if code == Code.OK and call.deframer.pending_bytes:
             code, text = Code.INTERNAL, "the last message is cut"
         out.append(Finished(stream_id, code, text, metadata, processed))

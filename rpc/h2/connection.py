@@ -125,6 +125,17 @@ class Connection:
             frames.append(PREFACE)
         frames += (settings(announced(limits, client=client)), self.windows.opening())
 
+    @property
+    def plain(self) -> bool:
+        """Nothing is half-way: no partial frame, no open header block, no preface or settings due."""
+        return not (
+            self._tail
+            or self.block is not None
+            or self._settings_due
+            or self._preface_due
+            or self.closed
+        )
+
     # --- bytes in -----------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:
