@@ -43,6 +43,7 @@ from .world import Clock
 
 if TYPE_CHECKING:
     from .http2_pages import Http2Pages
+    from .http2_streams import Http2Stream, JsonLines
 
 __all__ = ["GrpcConnection", "GrpcSettings"]
 
@@ -109,6 +110,7 @@ class GrpcConnection:
             on_closed=self._reading.cancel,
         )
         self._streams: dict[int, Stream] = {}
+        self._lines: dict[int, JsonLines] = {}
         self._counters: dict[int, MethodCounter] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
         self._crowded = False
@@ -267,12 +269,34 @@ class GrpcConnection:
 
     async def _page(self, event: HttpRequest, scope: trio.CancelScope) -> None:
         """Answer a request that is not gRPC."""
+        from .http2_streams import Http2Stream
+
         with scope:
             reply = await self._pages().answer(event.head, event.body)
+            if isinstance(reply, Http2Stream):
+                self._scopes.pop(event.stream_id, None)
+                self._open_lines(event.stream_id, reply)
+                return
             self._grpc.respond_http(event.stream_id, reply.status, reply.fields, reply.body)
             self._scopes.pop(event.stream_id, None)
             self.out.added(len(reply.body))
             self.out.flush()
+
+    def _open_lines(self, stream_id: int, wanted: Http2Stream) -> None:
+        """A stream of the JSON gateway."""
+        from .http2_streams import JsonLines
+
+        path = wanted.method.path
+        counter = self._counters[stream_id] = self._traffic.counter(path)
+        lines = self._lines[stream_id] = JsonLines(self, self._grpc, stream_id, wanted, counter)
+        stream = self._dispatcher.open(path, lines, wanted.metadata)
+        if stream is not None:
+            self._streams[stream_id] = stream
+            for request in wanted.requests:
+                self._message(Message(stream_id, request))
+            if wanted.half_closed:
+                self._half_closed(stream_id)
+        self.out.flush()
 
     # --- streaming calls ------------------------------------------------------------------------
 
@@ -337,6 +361,7 @@ class GrpcConnection:
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             self._counters.pop(stream_id).ended[Code.CANCELED] += 1
+            self._lines.pop(stream_id, None)
             self.out.forget(stream_id)
             _cancel(stream)
         scope = self._scopes.pop(stream_id, None)
@@ -357,9 +382,14 @@ class GrpcConnection:
         self.out.forget(stream_id)
         if error is None:
             counter.ok += 1
-            self._grpc.finish(stream_id)
         else:
             counter.ended[error.status] += 1
+        lines = self._lines.pop(stream_id, None)
+        if lines is not None:
+            lines.end(error)
+        elif error is None:
+            self._grpc.finish(stream_id)
+        else:
             self._grpc.finish(stream_id, error.status, error.message)
         self.out.touch()
 

@@ -1,25 +1,23 @@
-"""What a client is answered that speaks HTTP/2 but not gRPC: `curl --http2-prior-knowledge` and browsers.
-
-The pages and the unary calls of the JSON gateway; its streams are HTTP/1.1 only.
-"""
+"""What a client is answered that speaks HTTP/2 but not gRPC: `curl --http2-prior-knowledge` and browsers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import Code
+from ..errors import Code, EtcdError
 from ..rpc import gateway
 from ..rpc.gateway_access import call_options
 from ..rpc.grpc.heads import RequestHead
 from ..rpc.grpc.status import encode_message
 from ..rpc.h2.hpack_tables import Field
-from ..rpc.http_reply import HttpReply, error_page, not_found
+from ..rpc.http_reply import HttpReply, not_found
 from ..rpc.methods import METHODS, Method
 from .access import Access
 from .call import Call, Waiter
 from .dispatch import Dispatcher
 from .failures import refusal_of
+from .http2_streams import Http2Stream, fields_of, requests_of
 from .outbox import Outbox
 from .pages import Pages
 
@@ -59,22 +57,24 @@ class Http2Pages:
         self._outbox = outbox
         self._gateway_enabled = gateway_enabled
 
-    async def answer(self, head: RequestHead, body: bytes) -> Http2Reply:
-        """The reply to a request."""
+    async def answer(self, head: RequestHead, body: bytes) -> Http2Reply | Http2Stream:
+        """The reply to a request, or the stream of the JSON gateway that it asks for."""
         if head.path in METHODS:
             return _not_grpc(head)
         for_ui = self._ui is not None and head.path.startswith("/ui")
+        more = [] if for_ui else self._access.headers(head.fields)
         try:
             reply = await self._reply(head, body)
+            if isinstance(reply, Method):
+                return _stream(reply, head, body, more)
         except Exception as error:  # noqa: BLE001
             refusal = refusal_of(error, head.path)
             reply = gateway.encode_error(refusal.status, refusal.message)
-        headers = [*reply.headers, *([] if for_ui else self._access.headers(head.fields))]
-        fields = [(name.lower().encode(), value.encode()) for name, value in headers]
-        fields.append((b"content-length", b"%d" % len(reply.body)))
-        return Http2Reply(reply.status, tuple(fields), b"" if head.method == "HEAD" else reply.body)
+        fields = fields_of([*reply.headers, *more, ("Content-Length", str(len(reply.body)))])
+        return Http2Reply(reply.status, fields, b"" if head.method == "HEAD" else reply.body)
 
-    async def _reply(self, head: RequestHead, body: bytes) -> HttpReply:
+    async def _reply(self, head: RequestHead, body: bytes) -> HttpReply | Method:
+        """A whole reply, or the streaming RPC that is asked for."""
         if self._grpc_only:
             return not_found()
         at_once = self._access.answer(head.method, head.authority)
@@ -87,7 +87,7 @@ class Http2Pages:
         if not isinstance(found, Method):
             return found or not_found()
         if not found.unary:
-            return error_page(505, "streams of the JSON gateway are served over HTTP/1.1")
+            return found
         request = gateway.decode_request(found.request, body)
         message = await self._ask(found, request.SerializeToString(), head)
         return gateway.encode_reply(found.response, message)
@@ -111,6 +111,17 @@ class Http2Pages:
         finally:
             if scope is not None:
                 scope.cancel()
+
+
+def _stream(
+    method: Method, head: RequestHead, body: bytes, headers: list[tuple[str, str]]
+) -> Http2Reply | Http2Stream:
+    try:
+        options = call_options(head.fields)
+        return Http2Stream(method, requests_of(method, body), options.metadata, headers)
+    except EtcdError as error:
+        reply = gateway.encode_stream_error(error.status, error.message)
+        return Http2Reply(reply.status, fields_of([*reply.headers, *headers]), reply.body)
 
 
 def _not_grpc(head: RequestHead) -> Http2Reply:

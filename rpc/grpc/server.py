@@ -330,6 +330,15 @@ class GrpcServer(Session):
         if body:
             self.connection.send_data(stream_id, body, end_stream=True)
 
+    def begin_http(self, stream_id: int, status: int, fields: tuple[Field, ...]) -> None:
+        """Begin to answer an `HttpRequest` with a body that comes bit by bit (`send_http`)."""
+        block = hpack_encoder.encode(((b":status", b"%d" % status), *fields))
+        self.connection.send_headers(stream_id, block)
+
+    def send_http(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
+        """Send or queue a part of that body, as `send_message` does."""
+        self.connection.send_data(stream_id, data, end_stream=end)
+
     def _call(self, stream: Stream) -> Call:
         if stream.call is None:
             stream.call = Call(Deframer(0))
