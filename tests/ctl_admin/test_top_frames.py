@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import attrs
+import json
+from typing import Any
 
-from triode.cli.ctl.top.frame import frame_of, lines_of
+import attrs
+import pytest
+
+from triode.cli.ctl.top.actors import actors_of
+from triode.cli.ctl.top.frame import Frame, fitted, frame_of, lines_of
 from triode.cli.ctl.top.metrics import parse
 from triode.cli.ctl.top.sample import Actor, MemberSample, Rates, Sample, rates_of
 
@@ -107,21 +112,77 @@ def test_members_that_were_not_asked() -> None:
     assert ("not asked", "m2, m3   (--cluster asks all)") in frame.facts
 
 
-def test_the_actors_of_a_member() -> None:
-    actors = (
+def raft_actor(handled: int, waiting: int = 0) -> tuple[Actor, ...]:
+    return (
         Actor("node", 0, "running", 0, 0, 0),
-        Actor("node/raft", 1, "running", 4, 1024, 2, last_error="boom"),
+        Actor("node/raft", 1, "running", waiting, 1024, 2, handled=handled, mailbox_most=9),
+        Actor("node/idle", 1, "running", 0, 1, 0),
     )
-    lines = lines_of(frame_of(sample(1.0, attrs.evolve(member(), actors=actors)), {}))
+
+
+def test_the_actors_of_a_member() -> None:
+    """All of them, with how much they do."""
+    before = sample(1.0, attrs.evolve(member(), actors=raft_actor(10)))
+    now = sample(3.0, attrs.evolve(member(), actors=raft_actor(40, waiting=4)))
+    lines = lines_of(frame_of(now, rates_of(before, now)))
     at = lines.index("actors of m1")
-    assert lines[at + 1].split() == [
-        "ACTOR",
-        "STATE",
-        "MAILBOX",
-        "MAX",
-        "RESTARTS",
-        "LAST",
-        "ERROR",
-    ]
-    assert lines[at + 3].split() == ["raft", "running", "4", "1024", "2", "boom"]
+    header = "ACTOR STATE MESSAGES/S WAITING MOST MAX RESTARTS LAST ERROR"
+    assert " ".join(lines[at + 1].split()) == header
+    assert lines[at + 3].split() == ["raft", "running", "15.0", "4", "9", "1024", "2"]
     assert lines[at + 3].startswith("  raft")
+    assert len(lines) == at + 5
+
+
+def test_of_several_members_only_busy_actors_are_shown() -> None:
+    """Three trees fit on no screen."""
+    busy = attrs.evolve(member(), actors=raft_actor(10))
+    idle = attrs.evolve(member("b:1", number=2), actors=(Actor("node", 0, "running", 0, 0, 0),))
+    frame = frame_of(sample(1.0, busy, idle), {})
+    assert [table.title for table in frame.tables] == ["members", "actors of m1"]
+    assert [row[0] for row in frame.tables[1].rows] == ["  raft"]
+
+
+def test_a_page_of_actors() -> None:
+    """As `/ui/api/actors` has it; connections are cut short."""
+
+    def record(name: str, *children: Any, left_out: int = 0) -> dict[str, Any]:
+        return {
+            "name": name,
+            "state": "running",
+            "mailbox_depth": 1,
+            "mailbox_depth_max": 2,
+            "mailbox_messages_max": 3,
+            "messages_handled": 4,
+            "restarts": 5,
+            "last_error": None,
+            "children": list(children),
+            "children_left_out": left_out,
+        }
+
+    connections = [record(f"connection-{n}") for n in range(20)]
+    page = {"actors": record("node", record("clients", *connections, left_out=7), record("raft"))}
+    actors = actors_of(json.dumps(page).encode())
+    assert [actor.path for actor in actors[:3]] == [
+        "node",
+        "node/clients",
+        "node/clients/connection-0",
+    ]
+    assert actors[10].path == "node/clients/… 19 more"
+    assert actors[11] == Actor("node/raft", 1, "running", 1, 3, 5, mailbox_most=2, handled=4)
+    for wrong in (b"", b"{}", b"[]", b'{"actors": {}}', b"<html>"):
+        with pytest.raises(ValueError):
+            actors_of(wrong)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 150, 200])
+def test_a_table_fits_the_terminal(width: int) -> None:
+    """What matters least goes first, and what tells nothing anyway."""
+    before, now = sample(1.0, member()), sample(2.0, member(puts=20))
+    table = frame_of(now, rates_of(before, now)).tables[0]
+    narrow = fitted(table, width)
+    assert "ERRORS" not in narrow.header
+    assert {"ENDPOINT", "NAME", "ROLE", "PUTS/S"} <= set(narrow.header)
+    assert all(len(row) == len(narrow.header) for row in narrow.rows)
+    shown = max(map(len, lines_of(Frame((("a", "b"),), (narrow,)))))
+    assert shown <= max(width, 60)
+    assert ("QUOTA" in narrow.header) == (width >= 120)

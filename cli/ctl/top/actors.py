@@ -11,7 +11,7 @@ from .sample import Actor
 __all__ = ["ACTORS_PATH", "actors_of"]
 
 ACTORS_PATH: Final = "/ui/api/actors"
-CHILDREN_MAX: Final = 30  # of one actor: connections come by the thousand
+CHILDREN_MAX: Final = 8  # below the first level: connections come by the thousand
 
 
 def actors_of(page: bytes) -> tuple[Actor, ...]:
@@ -35,12 +35,14 @@ def _walk(record: dict[str, Any], parent: str, depth: int) -> Iterator[Actor]:
         mailbox=int(record["mailbox_depth"]),
         mailbox_max=int(record["mailbox_messages_max"]),
         restarts=int(record["restarts"]),
+        mailbox_most=int(record["mailbox_depth_max"]),
         handled=int(record["messages_handled"]),
         last_error=record["last_error"] or "",
     )
     children = record["children"]
-    for child in children[:CHILDREN_MAX]:
+    shown = children[:CHILDREN_MAX] if depth else children
+    for child in shown:
         yield from _walk(child, path, depth + 1)
-    left_out = int(record.get("children_left_out", 0)) + max(0, len(children) - CHILDREN_MAX)
+    left_out = int(record.get("children_left_out", 0)) + len(children) - len(shown)
     if left_out:
         yield Actor(f"{path}/… {left_out} more", depth + 1, "", 0, 0, 0)

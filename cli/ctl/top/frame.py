@@ -8,20 +8,22 @@ import attrs
 
 from .sample import Actor, MemberSample, Rates, Sample
 
-__all__ = ["Frame", "Table", "frame_of", "lines_of"]
+__all__ = ["Frame", "Table", "fitted", "frame_of", "lines_of"]
 
 _NOT_TOLD = "-"
+_GAP = "  "
 _KILO = 1000.0
 
 
 @attrs.frozen
 class Table:
-    """Rows of texts. Columns named in `left` are aligned to the left."""
+    """Rows of texts. Columns in `left` are aligned to the left; those in `spare` are left out first, in this order."""
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left: frozenset[str] = frozenset()
+    spare: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -36,11 +38,9 @@ class Frame:
 def frame_of(sample: Sample, rates: dict[str, Rates]) -> Frame:
     """Put a look at the cluster, and the rates since the one before, into words."""
     tables = [_members(sample, rates)]
-    tables += [
-        _actors(f"actors of {member.name or member.endpoint}", member.actors)
-        for member in sample.members
-        if member.actors
-    ]
+    owners = [member for member in sample.members if member.actors]
+    actors = [_actors(one, rates.get(one.endpoint, Rates()), len(owners) > 1) for one in owners]
+    tables += [table for table in actors if table.rows]
     down = any(member.error or member.errors for member in sample.members)
     return Frame(tuple(_facts(sample, rates)), tuple(tables), bool(sample.alarms) or down)
 
@@ -54,12 +54,41 @@ def lines_of(frame: Frame) -> list[str]:
     return out
 
 
+def fitted(table: Table, width: int) -> Table:
+    """The table without columns that tell nothing, and without so many others that it is no wider than this."""
+    told = [any(row[at] not in ("", _NOT_TOLD) for row in table.rows) for at in _columns(table)]
+    table = _only(table, [at for at in _columns(table) if told[at] or not table.rows])
+    for name in table.spare:
+        if _width(table) <= width:
+            break
+        table = _only(table, [at for at in _columns(table) if table.header[at] != name])
+    return table
+
+
+def _columns(table: Table) -> range:
+    return range(len(table.header))
+
+
+def _only(table: Table, columns: Sequence[int]) -> Table:
+    return attrs.evolve(
+        table,
+        header=tuple(table.header[at] for at in columns),
+        rows=tuple(tuple(row[at] for at in columns) for row in table.rows),
+    )
+
+
+def _width(table: Table) -> int:
+    rows = [table.header, *table.rows]
+    widest = [max(len(row[at]) for row in rows) for at in _columns(table)]
+    return sum(widest) + len(_GAP) * (len(widest) - 1)
+
+
 def _aligned(table: Table) -> list[str]:
     rows = [table.header, *table.rows]
     widths = [max(len(row[at]) for row in rows) for at in range(len(table.header))]
     left = [name in table.left for name in table.header]
     return [
-        "  ".join(
+        _GAP.join(
             cell.ljust(width) if to_left else cell.rjust(width)
             for cell, width, to_left in zip(row, widths, left, strict=True)
         ).rstrip()
@@ -117,6 +146,20 @@ def _activity(rates: list[Rates]) -> str:
 # --- tables -------------------------------------------------------------------------------------
 
 
+_SPARE = (
+    "QUOTA",
+    "ID",
+    "IN USE",
+    "APPLIED",
+    "VERSION",
+    "MEMORY",
+    "FSYNC",
+    "CPU",
+    "WATCHERS",
+    "INDEX",
+)
+
+
 def _members(sample: Sample, rates: dict[str, Rates]) -> Table:
     header = (
         "ENDPOINT",
@@ -139,7 +182,7 @@ def _members(sample: Sample, rates: dict[str, Rates]) -> Table:
     )
     rows = [_member(one, rates.get(one.endpoint, Rates())) for one in sample.members]
     left = frozenset(("ENDPOINT", "NAME", "ID", "ROLE", "VERSION", "ERRORS"))
-    return Table("members", header, tuple(rows), left)
+    return Table("members", header, tuple(rows), left, _SPARE)
 
 
 def _member(member: MemberSample, rates: Rates) -> tuple[str, ...]:
@@ -172,20 +215,32 @@ def _role(member: MemberSample) -> str:
     return "learner" if member.is_learner else "follower"
 
 
-def _actors(title: str, actors: Sequence[Actor]) -> Table:
-    header = ("ACTOR", "STATE", "MAILBOX", "MAX", "RESTARTS", "LAST ERROR")
-    rows = tuple(
+def _actors(member: MemberSample, rates: Rates, busy_only: bool) -> Table:
+    """The actors; of several members only those that have something to tell."""
+    header = ("ACTOR", "STATE", "MESSAGES/S", "WAITING", "MOST", "MAX", "RESTARTS", "LAST ERROR")
+    rows = [
         (
             "  " * actor.depth + actor.path.rpartition("/")[2],
             actor.state,
+            _rate(rates.messages.get(actor.path)),
             str(actor.mailbox),
+            str(actor.mailbox_most),
             str(actor.mailbox_max),
             str(actor.restarts),
             actor.last_error,
         )
-        for actor in actors
+        for actor in member.actors
+        if not busy_only or _is_busy(actor, rates)
+    ]
+    left = frozenset(("ACTOR", "STATE", "LAST ERROR"))
+    title = f"actors of {member.name or member.endpoint}"
+    return Table(title, header, tuple(rows), left, ("MAX", "STATE", "MOST"))
+
+
+def _is_busy(actor: Actor, rates: Rates) -> bool:
+    return bool(
+        actor.mailbox or actor.restarts or actor.last_error or rates.messages.get(actor.path)
     )
-    return Table(title, header, rows, frozenset(("ACTOR", "STATE", "LAST ERROR")))
 
 
 # --- figures ------------------------------------------------------------------------------------

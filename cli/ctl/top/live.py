@@ -17,11 +17,12 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from .collect import Collector
-from .frame import Frame, Table, frame_of
+from .frame import Frame, Table, fitted, frame_of
 from .sample import Sample, rates_of
 
 __all__ = ["run_live"]
 
+FIRST_SECONDS = 0.5
 QUIT_KEYS = b"qQ\x1b\x03\x04"  # Escape, Ctrl-C and Ctrl-D too
 _STYLES = {"leader": "bold green", "down": "bold red", "learner": "yellow"}
 
@@ -43,9 +44,11 @@ async def run_live(collector: Collector, interval: float, *, colour: bool) -> No
 async def _draw_for_ever(live: Live, collector: Collector, interval: float) -> None:
     before: Sample | None = None
     while True:
-        due = trio.current_time() + interval
+        # The first look knows no rates: let the second come soon.
+        due = trio.current_time() + (interval if before else min(interval, FIRST_SECONDS))
         now = await collector.sample()
-        live.update(_renderable(frame_of(now, rates_of(before, now)), interval), refresh=True)
+        frame = frame_of(now, rates_of(before, now))
+        live.update(_renderable(frame, interval, live.console.width), refresh=True)
         before = now
         await trio.sleep_until(due)
 
@@ -87,10 +90,11 @@ def _raw_keys() -> Iterator[None]:
 # --- drawing ------------------------------------------------------------------------------------
 
 
-def _renderable(frame: Frame, interval: float) -> RenderableType:
-    parts: list[RenderableType] = [_facts(frame)]
-    parts += [_table(table) for table in frame.tables]
-    parts.append(Text(f"every {interval:g}s   q quits", style="dim"))
+def _renderable(frame: Frame, interval: float, width: int) -> RenderableType:
+    head = Text.assemble(("triodectl top", "bold"), (f"   every {interval:g}s, q quits", "dim"))
+    parts: list[RenderableType] = [head, _facts(frame)]
+    for table in frame.tables:
+        parts += [Text(), _table(fitted(table, width))]
     return Group(*parts)
 
 
@@ -104,22 +108,16 @@ def _facts(frame: Frame) -> RenderableType:
 
 
 def _table(table: Table) -> RenderableType:
-    """Columns in which nothing is told are left out: a terminal is narrow."""
-    columns = [
-        at
-        for at, _ in enumerate(table.header)
-        if any(row[at] not in ("", "-") for row in table.rows) or not table.rows
-    ]
     out = RichTable(
         title=Text(table.title, style="bold"),
         title_justify="left",
         box=None,
         pad_edge=False,
         header_style="dim",
+        padding=(0, 2, 0, 0),
     )
-    for at in columns:
-        name = table.header[at]
+    for name in table.header:
         out.add_column(name, justify="left" if name in table.left else "right", no_wrap=True)
     for row in table.rows:
-        out.add_row(*(Text(row[at], style=_STYLES.get(row[at], "")) for at in columns))
+        out.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -19,8 +20,9 @@ class Actor:
     depth: int  # in the tree; the root is 0
     state: str
     mailbox: int  # messages that wait
-    mailbox_max: int
+    mailbox_max: int  # its bound
     restarts: int
+    mailbox_most: int = 0  # that have ever waited
     handled: int = 0
     last_error: str = ""
 
@@ -86,6 +88,7 @@ class Rates:
     events: float | None = None
     cpu: float | None = None  # share of one core
     fsync: float | None = None  # mean time, in seconds
+    messages: Mapping[str, float] = attrs.Factory(dict)  # of each actor, by its path
 
 
 _COUNTERS: Final = {
@@ -131,4 +134,14 @@ def _rates(before: MemberSample, now: MemberSample, seconds: float) -> Rates:
         events=per_second("events"),
         cpu=per_second("cpu"),
         fsync=spent / syncs if syncs and spent is not None else None,
+        messages=_messages(before, now, seconds),
     )
+
+
+def _messages(before: MemberSample, now: MemberSample, seconds: float) -> dict[str, float]:
+    earlier = {actor.path: actor.handled for actor in before.actors}
+    return {
+        actor.path: (actor.handled - earlier[actor.path]) / seconds
+        for actor in now.actors
+        if actor.handled >= earlier.get(actor.path, actor.handled + 1)
+    }
