@@ -238,9 +238,9 @@ class Http1Connection:
         if method.unary:
             await self._unary(method, options)
         elif method.client_streaming:
-            await self._stream(method, self._feed_stream)
+            await self._stream(method, options, self._feed_stream)
         else:
-            await self._stream(method, self._feed_one)
+            await self._stream(method, options, self._feed_one)
 
     async def _unary(self, method: Method, options: CallOptions) -> None:
         body = await self._whole_body()
@@ -293,9 +293,14 @@ class Http1Connection:
 
     # --- streams --------------------------------------------------------------------------------
 
-    async def _stream(self, method: Method, feed: Callable[[Method, Stream, _Lines], Any]) -> None:
+    async def _stream(
+        self,
+        method: Method,
+        options: CallOptions,
+        feed: Callable[[Method, Stream, _Lines], Any],
+    ) -> None:
         lines = _Lines(method)
-        stream = self._settings.dispatcher.open(method.path, lines)
+        stream = self._settings.dispatcher.open(method.path, lines, options.metadata)
         if stream is None:
             await self._whole_body()
         async with trio.open_nursery() as nursery:

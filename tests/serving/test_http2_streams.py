@@ -77,6 +77,13 @@ class Client:
             found.append(line)
         return found
 
+    async def whole(self) -> bytes:
+        """The whole answer, whatever it is."""
+        with trio.fail_after(SECONDS_MAX):
+            while not self.ended:
+                await self._read()
+        return self._text
+
     async def cancel(self) -> None:
         self._codec.reset_stream(self._number, h2.errors.ErrorCodes.CANCEL)
         await self._flush()
@@ -150,8 +157,7 @@ async def test_the_watch_of_the_page(node: Node, connect: Connect) -> None:
         assert "access-control-allow-origin" not in client.headers
         await client.cancel()
         await client.post("/ui/v3/watch", WATCH_K, headers={"origin": "http://evil.example"})
-        while not client.ended:
-            await client.line()
+        await client.whole()
         assert client.status == 403
 
 
@@ -226,3 +232,21 @@ async def test_a_node_that_stops_says_so(run_node: Callable[..., Any]) -> None:
                 while data := await stream.receive_some(65536):
                     heard += data
             assert b'{"error":{"code":14,"message":"etcdserver: server stopped"}}\n' in heard
+
+
+async def test_the_metadata_of_a_stream_over_http1(node: Node) -> None:
+    """Is that of the call, as over HTTP/2."""
+    node.context.raft.leader = 0
+    body = json.dumps(WATCH_K).encode()
+    stream = await trio.open_tcp_stream("127.0.0.1", node.clients.ports[0])
+    async with stream:
+        await stream.send_all(
+            b"POST /v3/watch HTTP/1.1\r\nHost: x\r\nGrpc-Metadata-HasLeader: true\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        heard = b""
+        with trio.fail_after(SECONDS_MAX):
+            while data := await stream.receive_some(65536):
+                heard += data
+    assert heard.startswith(b"HTTP/1.1 503 ")
+    assert b'"etcdserver: no leader"' in heard
