@@ -37,6 +37,8 @@ __all__ = ["Connection", "ConnectionOptions"]
 READ_BYTES_MAX: Final = 65_536
 UNSENT_BYTES_MAX: Final = 8 << 20
 """Bytes of requests that wait for the server's flow control; new calls wait beyond it."""
+REPLY_SECONDS: Final = 0.002
+"""How long acknowledgements and credit wait for a request to go along with: grpc-go pings with every answer."""
 LIMITS: Final = Limits(
     stream_window_bytes=4 << 20,
     connection_window_bytes=16 << 20,
@@ -104,7 +106,7 @@ class Connection:
         self._broken = ""
         self._unsent: memoryview | None = None
         self._writer: trio.lowlevel.Task | None = None
-        self._writing = False
+        self._reply_due = self._napping = False
         self._room = trio.lowlevel.ParkingLot()
         self._heard = False
         self._scope = trio.CancelScope()
@@ -221,20 +223,26 @@ class Connection:
 
     async def _write(self) -> None:
         """The writer: sends what collects, and what the socket did not take at once."""
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._writer = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
         while True:
+            if self._reply_due:
+                self._reply_due, self._napping = False, True
+                with trio.move_on_after(REPLY_SECONDS):
+                    await self._until_woken()
+                self._napping = False
             self._flush()
             while self._unsent is not None:
                 await trio.lowlevel.wait_writable(self._sock)
                 self._write_rest(self._unsent)
-            if self.session.connection.outbox.frames and not self.over:
-                continue
-            self._writer = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(abort)
+            if not self.session.connection.outbox.frames or self.over:
+                await self._until_woken()
+
+    async def _until_woken(self) -> None:
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._writer = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _write_rest(self, rest: memoryview) -> None:
         try:
@@ -302,7 +310,8 @@ class Connection:
         connection = session.connection
         if not self.ready.is_set() and not connection._settings_due:
             self.ready.set()
-        if connection.outbox.frames:
+        if connection.outbox.frames and not self._napping:
+            self._reply_due = True
             self.send_soon()
 
     def _handle(self, events: list[ClientEvent]) -> None:
