@@ -39,7 +39,7 @@ class Replay:
         self._left: Iterator[bytes] = iter(())
 
     async def unary(self, *_: Any, **__: Any) -> bytes:
-        raise NotImplementedError
+        raise AssertionError("watches need none")
 
     @asynccontextmanager
     async def stream(self, *_: Any, **__: Any) -> AsyncIterator[Replay]:
