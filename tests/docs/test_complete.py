@@ -15,6 +15,8 @@ import triode
 from triode import errors
 from triode.actors.grpc_metrics import GrpcMetrics
 from triode.actors.metrics import Metrics, process_families
+from triode.cli.ctl import main as ctl
+from triode.cli.utl import main as utl
 from triode.rpc.methods import METHODS
 from triode.rpc.metrics_text import families
 from triode.settings import NOT_YET
@@ -213,6 +215,16 @@ def commands(page: str) -> list[str]:
     )
 
 
+def flags_of_tools() -> set[str]:
+    """Of triodectl and triodeutl."""
+    return {
+        f"--{flag.name}"
+        for program in (ctl.PROGRAM, utl.PROGRAM)
+        for each in (program, *program.commands())
+        for flag in each.flags
+    }
+
+
 def test_commands_exist(pages: Pages) -> None:
     """Targets of make, modules to run, flags of the daemon."""
     makefile = (ROOT / "Makefile").read_text()
@@ -236,5 +248,5 @@ def test_commands_exist(pages: Pages) -> None:
     assert matched > 10
     everything = "\n".join(pages.values())
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", everything))
-    foreign = named - flags - {"--" + name for name in NOT_YET}
+    foreign = named - flags - {"--" + name for name in NOT_YET} - flags_of_tools()
     assert foreign <= OTHERS
