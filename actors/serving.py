@@ -116,6 +116,18 @@ def _connections_max() -> int:
     return max(1, min(CONNECTIONS_MAX, limit - DESCRIPTORS_RESERVED))
 
 
+def _page(node: NodeContext, root: Callable[[], Supervisor]) -> Callable[[], Ui] | None:
+    """What makes the page at `/ui` when it is first asked for; None: there is none."""
+
+    @cache
+    def page() -> Ui:
+        from .ui.endpoints import Ui
+
+        return Ui(node, node.config.ui, root)
+
+    return None if node.config.ui == OFF else page
+
+
 class ClientListener(Supervisor):
     """Serves bound sockets from its start on, and drains the connections when it is stopped."""
 
@@ -136,13 +148,7 @@ class ClientListener(Supervisor):
         message_bytes_max = config.max_request_bytes + GRPC_OVERHEAD_BYTES
         access = Access(config.cors, config.host_whitelist)
 
-        @cache
-        def page() -> Ui:
-            from .ui.endpoints import Ui
-
-            return Ui(node, config.ui, root or (lambda: self))
-
-        ui = None if config.ui == OFF else page
+        ui = _page(node, root or (lambda: self))
 
         @cache
         def http2_pages() -> Http2Pages:
