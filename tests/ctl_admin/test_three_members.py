@@ -39,11 +39,13 @@ def cluster(
 
     def launch(number: int) -> Any:
         client = f"http://127.0.0.1:{ports[3 + number]}"
-        flags = ("--name", f"m{number}", "--initial-cluster", initial)
-        flags += ("--listen-peer-urls", peers[number])
-        flags += ("--initial-advertise-peer-urls", peers[number])
-        flags += ("--listen-client-urls", client, "--advertise-client-urls", client)
-        flags += ("--heartbeat-interval=50", "--election-timeout=500")
+        flags = [
+            *("--name", f"m{number}", "--initial-cluster", initial),
+            *("--listen-peer-urls", peers[number]),
+            *("--initial-advertise-peer-urls", peers[number]),
+            *("--listen-client-urls", client, "--advertise-client-urls", client),
+            *("--heartbeat-interval=50", "--election-timeout=500"),
+        ]
         start = launch_etcd_once if request.param == "etcd" else launch_triode_once
         more = {} if request.param == "etcd" else {"backend": "memory"}
         server = start(*flags, data_dir=folder / f"m{number}", **more)

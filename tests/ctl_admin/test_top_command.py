@@ -14,7 +14,8 @@ ON_TRIODE = pytest.mark.parametrize("server", ["triode"], indirect=True)
 
 
 def fact(done: Any, name: str) -> str:
-    return next(line[len(name) :].strip() for line in done.lines if line.startswith(name))
+    lines: list[str] = done.lines
+    return next(line[len(name) :].strip() for line in lines if line.startswith(name))
 
 
 def test_one_frame(server: Any, ctl: Callable[..., Any]) -> None:
