@@ -137,6 +137,35 @@ async def test_the_position_is_known_before_anything_has_come() -> None:
             assert watch.resumes == 1
 
 
+async def test_the_server_is_left_with_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a watch that was given up while it was asked for, nor of one that was moved."""
+    monkeypatch.setattr(watch_stream, "STALL_SECONDS_MAX", 0.001)
+    config = triode.Config(backend="memory", listen_client_urls=())
+    async with triode.open_node(config) as node, node.client() as client:
+        hub = node.context.hub
+        async with client.watch("k") as quick:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                async with client.watch("given up"):
+                    raise AssertionError
+            await client.put("k", "1")
+            assert (await anext(quick)).value == b"1"
+            await trio.testing.wait_all_tasks_blocked()
+            assert hub.statistics().watchers == 1
+            async with client.watch("k", buffer_bytes_max=10) as slow:
+                for number in range(10):
+                    await client.put("k", str(number))
+                    assert (await anext(quick)).value == str(number).encode()
+                assert slow.stream is not quick.stream
+                await slow.request_progress()
+                while slow.progress_revision == 0:
+                    await anext(slow)
+                await trio.testing.wait_all_tasks_blocked()
+                assert hub.statistics().watchers == 2
+        await trio.testing.wait_all_tasks_blocked()
+        assert hub.statistics().watchers == 0
+
+
 async def test_errors_that_do_not_pass_end_the_watch() -> None:
     config = triode.Config(backend="memory", listen_client_urls=())
     async with triode.open_node(config) as node:
