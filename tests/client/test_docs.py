@@ -1,0 +1,40 @@
+"""The client's page: its program runs, and it names what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import triode
+from triode.client import errors
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "client.md").read_text()
+
+
+def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    [program] = [
+        code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "trio.run(" in code
+    ]
+    exec(compile(program, "client.md", "exec"), {"__name__": "example"})
+    assert "job/1" in capsys.readouterr().out
+
+
+def test_every_module_is_named() -> None:
+    modules = {path.name for path in (ROOT / "client").glob("[!_]*.py")}
+    assert len(modules) > 30
+    assert [name for name in sorted(modules) if f"`{name}`" not in PAGE] == []
+
+
+def test_every_error_is_named() -> None:
+    everything = PAGE + (ROOT / "docs" / "coordination.md").read_text()
+    names = set(errors.__all__) - {"CallFailed", "error_of"}
+    assert [name for name in sorted(names) if f"`{name}`" not in everything] == []
+
+
+def test_what_is_exported_is_there() -> None:
+    """`triode.<name>` for everything that the package says it has."""
+    assert [name for name in triode.__all__ if getattr(triode, name, None) is None] == []
+    assert set(triode._HOMES) == set(triode.__all__) - {"__version__"}
