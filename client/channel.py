@@ -60,6 +60,7 @@ class SocketChannel:
         self._options = options or ConnectionOptions()
         self._nursery = nursery
         self._attempts_max = attempts_max
+        self._given = endpoints
         self._endpoints = {text: parse_endpoint(text) for text in endpoints}
         self._links: dict[str, Link] = {}
         self._ready: RoundRobin[Connection] = RoundRobin()
@@ -72,7 +73,7 @@ class SocketChannel:
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The endpoints that calls are spread over, as they were given."""
-        return tuple(self._endpoints)
+        return self._given
 
     def set_endpoints(self, endpoints: tuple[str, ...]) -> None:
         """Spread calls over these from now on; calls under way on others finish.
@@ -82,6 +83,7 @@ class SocketChannel:
         """
         wanted = {text: parse_endpoint(text) for text in endpoints}
         started = any(text in self._links for text in self._endpoints)
+        self._given = endpoints
         self._endpoints = wanted
         for text in [text for text in self._links if text not in wanted]:
             self._part(text)

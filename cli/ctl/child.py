@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from functools import partial
 
 import trio
 
+from ..common.children import cannot_run, ending
 from ..common.exits import Failure
-from ..common.goquote import quote
 from .interrupts import Stop
 
 __all__ = ["run_child"]
@@ -30,25 +29,27 @@ async def run_child(words: Sequence[str], variables: Mapping[str, bytes], stop: 
     Raises:
         Failure: with its exit code, when that is not 0; or it cannot be run.
     """
-    if shutil.which(words[0]) is None:
-        raise Failure(f"exec: {quote(words[0])}: executable file not found in $PATH")
-    async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(
-            partial(
-                trio.run_process,
-                list(words),
-                env={**os.environb, **{name.encode(): text for name, text in variables.items()}},
-                stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,
-                check=False,
+    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        try:
+            process: trio.Process = await nursery.start(
+                partial(
+                    trio.run_process,
+                    list(words),
+                    env={
+                        **os.environb,
+                        **{name.encode(): text for name, text in variables.items()},
+                    },
+                    stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,
+                    check=False,
+                )
             )
-        )
+        except OSError as error:
+            raise Failure(cannot_run(words[0], error)) from None
         nursery.start_soon(_pass_on, stop, process)
         code = await process.wait()
         nursery.cancel_scope.cancel()
-    if code < 0:
-        raise Failure(f"signal: {(signal.strsignal(-code) or str(-code)).lower()}", KILLED)
     if code:
-        raise Failure(f"exit status {code}", code)
+        raise Failure(ending(code), code if code > 0 else KILLED)
 
 
 async def _pass_on(stop: Stop, process: trio.Process) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from ...client.channel import SocketChannel
 from ...client.client import Client
 from ...client.client import connect as open_client
-from ...client.endpoints import DEFAULT_ENDPOINT
 from ...client.tls import TLS
 from ...errors import EtcdError
 from ..common.errors import complain
@@ -94,7 +93,8 @@ def tls_of(flags: FlagValues) -> TLS | None:
             BAD_ARGUMENTS,
         )
     skip = flags.switch("insecure-skip-tls-verify")
-    if not (any(files.values()) or domain or skip) and flags.switch("insecure-transport"):
+    asked = skip and any("s://" in endpoint for endpoint in flags.texts("endpoints"))
+    if not (any(files.values()) or domain or asked) and flags.switch("insecure-transport"):
         return None
     return TLS(**files, server_name=domain or None, insecure_skip_verify=skip)
 
@@ -124,4 +124,7 @@ async def _endpoints(flags: FlagValues) -> list[str]:
             found = [each for each in found if not each.startswith("http://")]
         if found:
             return found
-    return [each.strip() for each in flags.texts("endpoints")] or [DEFAULT_ENDPOINT]
+    given = [each.strip() for each in flags.texts("endpoints") if each.strip()]
+    if not given:
+        raise Failure("etcdclient: no available endpoints", BAD_CONNECTION)
+    return given

@@ -10,7 +10,7 @@ import socket
 import time
 from typing import Final
 
-from ...client.endpoints import DEFAULT_ENDPOINT, Endpoint, parse_endpoint
+from ...client.endpoints import Endpoint, parse_endpoint
 from ...client.errors import EndpointError, error_of
 from ...errors import Code
 from ...rpc.grpc.client import ClientEvent, Finished, GrpcClient, Message
@@ -57,7 +57,7 @@ def quick_call(
     if not _simple(flags) or len(request) > (flags.number("max-request-bytes") or SEND_BYTES_MAX):
         return None
     deadline = None if seconds is None else time.monotonic() + seconds
-    for text in flags.texts("endpoints") or (DEFAULT_ENDPOINT,):
+    for text in flags.texts("endpoints"):
         try:
             endpoint = parse_endpoint(text.strip())
         except EndpointError:

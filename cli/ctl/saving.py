@@ -37,7 +37,7 @@ async def save(client: Client, path: Path, endpoint: str | None = None) -> str:
     try:
         number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise SaveFailed(f"could not open {part} ({error.strerror})") from error
+        raise SaveFailed(f"could not open {part} (open {part}: {_reason(error)})") from error
     try:
         try:
             version, size = await _fetch(client, number, endpoint)
@@ -48,13 +48,20 @@ async def save(client: Client, path: Path, endpoint: str | None = None) -> str:
         try:
             part.replace(path)
         except OSError as error:
-            reason = error.strerror
+            reason = f"rename {part} {path}: {_reason(error)}"
             raise SaveFailed(f"could not rename {part} to {path} ({reason})") from error
         _sync_folder(path.parent)
         return version
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def _reason(error: OSError) -> str:
+    """In Go's words."""
+    if isinstance(error, IsADirectoryError):
+        return "file exists"
+    return (error.strerror or str(error)).lower()
 
 
 async def _fetch(client: Client, number: int, endpoint: str | None) -> tuple[str, int]:
@@ -76,7 +83,7 @@ async def _fetch(client: Client, number: int, endpoint: str | None) -> tuple[str
             try:
                 await trio.to_thread.run_sync(os.fsync, number)
             except OSError as error:
-                raise SaveFailed(f"could not fsync snapshot: {error.strerror}") from error
+                raise SaveFailed(f"could not fsync snapshot: {_reason(error)}") from error
         return snapshot.version, done
 
 
@@ -86,7 +93,7 @@ def _write(number: int, data: bytes) -> None:
         while view:
             view = view[os.write(number, view) :]
     except OSError as error:
-        raise SaveFailed(f"could not write snapshot: {error.strerror}") from error
+        raise SaveFailed(f"could not write snapshot: {_reason(error)}") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ from ...client.watch import Watch
 from ...errors import Compacted, EtcdError, FutureRev, WatchCanceled
 from ...rpc.pb.kv_pb2 import Event
 from ...rpc.pb.rpc_pb2 import RangeRequest, RangeResponse, StatusRequest, WatchResponse
+from ..common.children import cannot_run, ending
 from ..common.errors import complain, leaf
 from ..common.exits import ERROR, Failure
 from ..common.flags import FlagValues
@@ -147,16 +148,13 @@ async def _run(command: Sequence[str], revision: int, event: Event) -> None:
         "ETCD_WATCH_VALUE": quote(event.kv.value),
     }
     try:
-        done = await trio.run_process(command, env=environment, check=False, stdin=None)
+        done = await trio.run_process(command, env=environment, check=False)  # no standard input
     except OSError as error:
-        trouble = f'exec: "{command[0]}": {(error.strerror or str(error)).lower()}'
-        if isinstance(error, FileNotFoundError) and "/" not in command[0]:
-            trouble = f'exec: "{command[0]}": executable file not found in $PATH'
+        trouble = cannot_run(command[0], error)
     else:
         if not done.returncode:
             return
-        code = done.returncode
-        trouble = f"exit status {code}" if code > 0 else f"signal: {-code}"
+        trouble = ending(done.returncode)
     words = " ".join(quote(word) for word in command)
     complain(f"command [{words}] error ({trouble})", prefix="")
     raise Failure("", ERROR)

@@ -38,17 +38,17 @@ def reason_of(error: EtcdError | Failure) -> str:
 
 async def health(ctx: Context) -> None:
     """Commit something through each endpoint, all at once."""
-    found: dict[str, EndpointHealth] = {}
+    found: dict[int, EndpointHealth] = {}
 
-    async def check(client: Client, endpoint: str) -> None:
-        found[endpoint] = await _health(ctx, client, endpoint)
+    async def check(client: Client, number: int, endpoint: str) -> None:
+        found[number] = await _health(ctx, client, endpoint)
 
     async with ctx.client() as client:
         endpoints = await endpoints_of(ctx, client)
         async with trio.open_nursery() as nursery:
-            for endpoint in endpoints:
-                nursery.start_soon(check, client, endpoint)
-    ctx.show(HealthView([found[endpoint] for endpoint in endpoints]))
+            for number, endpoint in enumerate(endpoints):
+                nursery.start_soon(check, client, number, endpoint)
+    ctx.show(HealthView([found[number] for number in range(len(endpoints))]))
     if any(one.error for one in found.values()):
         raise Failure("unhealthy cluster")
 
