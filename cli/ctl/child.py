@@ -29,7 +29,7 @@ async def run_child(words: Sequence[str], variables: Mapping[str, bytes], stop: 
     Raises:
         Failure: with its exit code, when that is not 0; or it cannot be run.
     """
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
+    async with trio.open_nursery() as nursery:
         try:
             process: trio.Process = await nursery.start(
                 partial(

@@ -43,6 +43,8 @@ async def elect(ctx: Context) -> None:
 async def _observe(ctx: Context, client: Client) -> None:
     async with until_signal() as stop:
         with stop.cancels():
+            # Later an endpoint may be away for long; now it is probably the wrong one.
+            await ctx.call(client, "KV/Range", RangeRequest(key=ctx.argument_bytes(0)))
             try:
                 async for pair in client.election(ctx.argument_bytes(0)).observe():
                     ctx.show(RangeView(RangeResponse(kvs=[pair])))
