@@ -23,6 +23,8 @@ from .tls import TLS
 
 __all__ = ["Client", "connect", "opened"]
 
+KEEPALIVE_SECONDS_MIN = 10.0
+
 
 class Client(RecipeCalls, AdminCalls):
     """A client of an etcd cluster, real or ours, over sockets or in the same program.
@@ -85,8 +87,8 @@ async def connect(
         password: the user's.
         dial_timeout: how long one attempt at an endpoint may take, and how long a call waits for any endpoint to be
             connected, in seconds; 0: as long as the caller's deadline.
-        keepalive_time: after so many seconds of silence, while calls wait, the server is pinged; 0: never. etcd
-            takes no pings that come within 5 s, so that shorter times are raised to that.
+        keepalive_time: after so many seconds of silence, while calls wait, the server is pinged; 0: never. A shorter
+            time is raised to 10 s, as in Go's clients: etcd closes connections that ping more often than every 5 s.
         keepalive_timeout: how long the answer may take, in seconds.
         permit_without_stream: ping while no call waits, too; etcd does not like it.
         max_send_bytes: the largest request.
@@ -101,7 +103,7 @@ async def connect(
     """
     options = ConnectionOptions(
         dial_timeout=dial_timeout,
-        keepalive_time=keepalive_time,
+        keepalive_time=keepalive_time and max(keepalive_time, KEEPALIVE_SECONDS_MIN),
         keepalive_timeout=keepalive_timeout,
         permit_without_stream=permit_without_stream,
         max_send_bytes=max_send_bytes,

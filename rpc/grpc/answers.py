@@ -59,13 +59,8 @@ def take_frames(
 ) -> int:
     """Take the complete frames of `data`; returns where the first incomplete one starts.
 
-    Args:
-        conn: with no partial frame and no open header block in it.
-        calls: the open calls by stream.
-        data: from the server.
-        bytes_max: the largest message.
-        out: where events go.
-        other: takes a frame that is not one of the three.
+    `conn` has nothing half-way in it; `calls` are the open ones by stream; `bytes_max` bounds messages. Events go
+    to `out`, and every frame that is not one of the three to `other`.
     """
     streams, memo, trailers_memo = conn.streams, conn.memo, conn.trailers_memo
     windows = conn.windows
@@ -119,10 +114,9 @@ def take_frames(
                     at = stop
                     continue
         other(data[at:stop])
-        if conn.closed or conn.block is not None:
-            at = stop
-            break
         at = stop
+        if conn.closed or conn.block is not None:
+            break
     if received and (renewal := windows.received(received)):
         conn.outbox.frames.append(renewal)
     return at

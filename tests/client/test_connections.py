@@ -163,6 +163,20 @@ async def test_a_lost_connection_ends_a_write_and_repeats_a_read(servers: Any) -
         assert [len(peer.requests) for peer in server.peers] == [1, 1, 1]
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pings may come as often as a test wants."""
+    monkeypatch.setattr("triode.client.client.KEEPALIVE_SECONDS_MIN", 0)
+
+
+async def test_pings_are_not_too_many(servers: Any) -> None:
+    async with servers.scripted() as server:
+        for wanted, got in ((2, 10), (30, 30), (0, 0)):
+            async with triode.connect(server.address, keepalive_time=wanted) as client:
+                assert client.channel._options.keepalive_time == got  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("often")
 async def test_a_silent_server_is_found_out(servers: Any) -> None:
     def deaf(peer: Any, request: Any) -> None:
         peer.deaf = True
@@ -175,6 +189,7 @@ async def test_a_silent_server_is_found_out(servers: Any) -> None:
             await client.put("a", "1")
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_server_that_answers_pings_is_waited_for(servers: Any) -> None:
     held: list[Any] = []
     async with (
