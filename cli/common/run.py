@@ -25,7 +25,8 @@ def main(program: Program) -> NoReturn:
     Ctrl-C ends it at once, as it ends a program written in Go; commands that have to clean up receive the
     signal themselves. What is left of the interpreter is not taken apart: the system is faster at that.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     colours = wanted(sys.stdout)
     code = execute(program, sys.argv[1:], Output(sys.stdout.buffer, colours=colours))
     os._exit(code)

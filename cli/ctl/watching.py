@@ -66,6 +66,8 @@ def wanted(flags: FlagValues, words: Sequence[str], command: Sequence[str]) -> W
     """
     if not words:
         raise ValueError("bad number of arguments")
+    if flags.number("rev") < 0:
+        raise ValueError(f"the revision is negative: {flags.number('rev')}")
     prefix = flags.switch("prefix")
     key = as_bytes(words[0])
     end = b""
