@@ -82,9 +82,7 @@ def take_frames(
             if kind == HEADERS and flags == END_HEADERS:
                 head = memo.get(data[start:stop])
                 if head is not None and stream.head is AWAITED and _plain(head):
-                    stream.head = head
-                    call.answered = True
-                    at = stop
+                    stream.head, call.answered, at = head, True, stop
                     continue
             elif kind == DATA and not flags and stop - start >= PREFIX_BYTES:
                 size = stop - start
@@ -93,8 +91,8 @@ def take_frames(
                     not flag
                     and length == size - PREFIX_BYTES
                     and length <= bytes_max
-                    and call.message is None
                     and call.answered
+                    and call.message is None
                     and size <= stream.recv_window
                     and received + size <= windows.connection
                     and not call.deframer.pending_bytes
@@ -103,8 +101,7 @@ def take_frames(
                     stream.recv_window -= size
                     stream.received = size
                     received += size
-                    call.message = data[start + PREFIX_BYTES : stop]
-                    at = stop
+                    call.message, at = data[start + PREFIX_BYTES : stop], stop
                     continue
             elif kind == HEADERS and flags == _TRAILERS and call.message is not None:
                 status = trailers_memo.get(data[start:stop])
