@@ -56,7 +56,9 @@ def examine_member(member: Member) -> Iterator[Finding]:
     yield from _files(member)
     found = None
     try:
-        found = survey(RealDisk(), member.wal_dir)
+        size = sum(path.stat().st_size for path in member.wal_dir.glob("*.wal"))
+        with progress("reading the log", size) as on_bytes:
+            found = survey(RealDisk(), member.wal_dir, lambda _, record: on_bytes(len(record.data)))
     except StorageError as error:
         yield Finding("log", str(member.wal_dir), str(error))
     else:

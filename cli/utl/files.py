@@ -24,6 +24,8 @@ def open_file(path: Path) -> BboltView | SqliteFileView:
             raise StorageError(f"stat {path}: no such file or directory")
         if path.is_dir():
             raise StorageError(f"{path} is a directory, not a snapshot or a database")
+        if not path.is_file():  # a pipe would not end
+            raise StorageError(f"invalid database: {path} is no regular file")
         with path.open("rb") as file:
             head = file.read(_BBOLT_BYTES_MIN)
     except OSError as error:

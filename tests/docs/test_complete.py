@@ -220,8 +220,8 @@ def flags_of_tools() -> set[str]:
     return {
         f"--{flag.name}"
         for program in (ctl.PROGRAM, utl.PROGRAM)
-        for each in (program, *program.commands())
-        for flag in each.flags
+        for flags in (program.flags, *(each.flags for each in program.commands()))
+        for flag in flags
     }
 
 

@@ -52,7 +52,7 @@ def run(*arguments: object) -> Done:
     out, err = io.BytesIO(), io.BytesIO()
     stderr = io.TextIOWrapper(err, write_through=True)
     with contextlib.redirect_stderr(stderr):
-        code = execute(PROGRAM, [str(each) for each in arguments], Output(out))  # type: ignore[arg-type]
+        code = execute(PROGRAM, [str(each) for each in arguments], Output(out))
     said = out.getvalue().decode(errors="replace"), err.getvalue().decode(errors="replace")
     assert "Traceback" not in said[1]
     assert "internal error" not in said[1]
@@ -149,7 +149,7 @@ def restored(restored_once: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def write_rows() -> Callable[[Path, Rows], None]:
+def write_rows() -> Callable[..., None]:
     """Change a database of ours: rows of None are removed."""
 
     def write(path: Path, rows: dict[str, dict[bytes, bytes | None]]) -> None:

@@ -44,7 +44,7 @@ def problems(path: Path) -> list[str]:
         return bbolt_problems(view)
 
 
-def pages_of_kind(content: bytes, kind: int) -> list[int]:
+def pages_of_kind(content: bytes | bytearray, kind: int) -> list[int]:
     every = range(len(content) // PAGE)
     return [n for n in every if struct.unpack_from("<H", content, n * PAGE + 8)[0] == kind]
 

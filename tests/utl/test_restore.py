@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from triode.actors.member import cluster_id, member_id
+from triode.actors.storage import data_dir_of
+from triode.config import Config
 
 Utl = Callable[..., Any]
 Launch = Callable[..., Any]
@@ -273,6 +277,71 @@ def test_refusals_are_etcdutls(
         said = [done.err[done.err.index("Error: ") + 7 :].strip() for done in (mine, theirs)]
         assert said[1].partition(" (")[0] in said[0], case  # etcd adds how names were resolved
         assert not (tmp_path / "to").exists()
+
+
+def test_the_default_place_is_the_daemons(
+    rows: Any, write_snapshot: Utl, tmp_path: Path, utl: Utl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NAME.triode, where `triode --name NAME` looks."""
+    monkeypatch.chdir(tmp_path)
+    words = ["--name", "m7", "--initial-cluster", "m7=http://localhost:2380"]
+    assert utl("snapshot", "restore", write_snapshot(rows), *words).code == 0
+    assert data_dir_of(Config(name="m7")) == Path("m7.triode")
+    assert utl("metadata", "m7.triode", "-w", "json").json["name"] == "m7"
+
+
+@pytest.mark.etcd
+def test_members_restored_by_either_tool_are_one_cluster(
+    rows: Any, write_snapshot: Utl, tmp_path: Path, utl: Utl, etcdutl: Utl, launch_triode: Launch,
+    launch_etcd: Launch,
+) -> None:  # fmt: skip
+    """Two nodes of ours elect a leader and bring an etcd along, all restored from one file."""
+    snapshot = write_snapshot(rows)
+    address = f"127.{os.getpid() % 250 + 2}.{os.getpid() // 250 % 250}.77"
+    ports = [23801, 23802, 23803]
+    cluster = ",".join(f"m{n}=http://{address}:{port}" for n, port in enumerate(ports))
+    servers = []
+    for n, port in enumerate(ports):
+        words = [
+            "snapshot",
+            "restore",
+            snapshot,
+            "--name",
+            f"m{n}",
+            "--data-dir",
+            tmp_path / f"m{n}",
+        ]
+        words += [
+            "--initial-cluster",
+            cluster,
+            "--initial-advertise-peer-urls",
+            f"http://{address}:{port}",
+        ]
+        done = (etcdutl if n == 0 else utl)(*words)
+        assert done.code == 0, done.err
+    with ThreadPoolExecutor() as pool:  # none gets ready before there is a quorum
+        flags = [
+            ("--name", f"m{n}", "--listen-peer-urls", f"http://{address}:{p}")
+            for n, p in enumerate(ports)
+        ]
+        starts = [
+            pool.submit(
+                launch_etcd, *flags[0], "--initial-cluster", cluster, data_dir=tmp_path / "m0"
+            )
+        ]
+        starts += [
+            pool.submit(launch_triode, *flags[n], data_dir=tmp_path / f"m{n}") for n in (1, 2)
+        ]
+        servers = [each.result() for each in starts]
+    assert servers[1].ctl("put", "after", "all").returncode == 0
+    assert [server.ctl("get", "after").stdout for server in servers] == ["after\nall\n"] * 3
+    hashes = {
+        ctl_json(server, "endpoint", "hashkv", "--rev", "7")[0]["HashKV"]["hash"]
+        for server in servers
+    }
+    assert len(hashes) == 1
+    names = [member["name"] for member in ctl_json(servers[0], "member", "list")["members"]]
+    assert sorted(names) == ["m0", "m1", "m2"]
 
 
 def test_bump_and_mark_belong_together(restored: Path, utl: Utl) -> None:

@@ -36,11 +36,12 @@ def test_a_sound_store_has_no_problems(rows: Rows) -> None:
     assert found(rows) == []
 
 
-def change(rows: Rows, key: bytes, value: bytes | None) -> None:
+def change(rows: Rows, key: bytes, value: bytes | None) -> Rows:
     if value is None:
         del rows["key"][key]
     else:
         rows["key"][key] = value
+    return rows
 
 
 BROKEN: dict[str, Callable[[Rows], Any]] = {

@@ -101,6 +101,17 @@ def test_what_is_no_database(content: bytes, utl: Utl, tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["odd.db"]
 
 
+def test_a_pipe_is_no_database(utl: Utl, tmp_path: Path) -> None:
+    """Opening it would wait for a writer."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for words in (["snapshot", "status"], ["hashkv"], ["snapshot", "restore", "--skip-hash-check"]):
+        done = utl(*words, pipe)
+        assert done.code == 1
+        assert "is no regular file" in done.err
+    assert "is no regular file" in utl("snapshot", "status", "/dev/null").err
+
+
 def test_somebody_elses_sqlite_file(utl: Utl, tmp_path: Path) -> None:
     import sqlite3
 
@@ -342,8 +353,8 @@ def test_a_file_system_that_cannot_be_written(
     assert done.code == 1
     assert "Read-only file system" in done.err
     database = restored / "member" / "snap" / "db.sqlite"
-    words = ["snapshot", "restore", database, "--skip-hash-check", "--data-dir", disk / "to"]
-    assert "Read-only file system" in utl(*words).err
+    done = utl("snapshot", "restore", database, "--skip-hash-check", "--data-dir", disk / "to")
+    assert "Read-only file system" in done.err
 
 
 def test_a_directory_that_may_not_be_read(restored: Path) -> None:

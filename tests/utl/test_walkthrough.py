@@ -53,7 +53,7 @@ def test_disaster_recovery(tmp_path: Path) -> None:
 
     def answer(beginning: str) -> str:
         at = max(n for n, line in enumerate(typed) if line.startswith(beginning))
-        return said_by[str(at)]
+        return str(said_by[str(at)])
 
     hashes = {
         line.split(", ", 1)[1]
