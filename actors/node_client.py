@@ -14,7 +14,7 @@ import outcome
 import trio
 
 from ..client.client import Client, opened
-from ..client.contract import ChannelStream, Metadata
+from ..client.contract import Metadata
 from ..client.errors import Unreachable
 from ..client.retry import Retries
 from ..errors import EtcdError
@@ -62,7 +62,7 @@ class NodeChannel:
         retries: Retries | None = None
         while True:
             try:
-                return await self._attempt(method.path, request, metadata or NO_METADATA)
+                return await self.attempt(method.path, request, metadata)
             except EtcdError as error:
                 retries = retries or Retries(method.path, 1, random.random)
                 wait = retries.wait_seconds(error, processed=True)
@@ -70,10 +70,11 @@ class NodeChannel:
                     raise
             await trio.sleep(wait)
 
-    async def _attempt(self, path: str, request: bytes, metadata: CallMetadata) -> bytes:
+    async def attempt(self, path: str, request: bytes, metadata: CallMetadata | None) -> bytes:
+        """Make a call once."""
         await trio.lowlevel.checkpoint_if_cancelled()
         waiter = _Waiter(trio.lowlevel.current_task())
-        scope = self._dispatcher.call(path, request, Call(waiter, 0, metadata))
+        scope = self._dispatcher.call(path, request, Call(waiter, 0, metadata or NO_METADATA))
         self._outbox.flush()
         try:
             return await waiter.wait()
@@ -84,7 +85,7 @@ class NodeChannel:
     @asynccontextmanager
     async def stream(
         self, method: Method, *, metadata: Metadata | None = None, endpoint: str | None = None
-    ) -> AsyncIterator[ChannelStream]:
+    ) -> AsyncIterator[NodeStream]:
         """See `Channel`."""
         _check(endpoint)
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -213,6 +214,11 @@ class NodeStream:
         if not inbox.messages and self._service is not None and not inbox.over:
             self._service.writable()
         return message
+
+    def lose(self, error: EtcdError) -> None:
+        """The node is gone: the stream ends with `error`."""
+        if not self._inbox.over:
+            self._inbox.finish(error)
 
     def cancel(self) -> None:
         """The user has done with it."""

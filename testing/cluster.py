@@ -15,10 +15,10 @@ real time to pass. Under the real clock all works the same, but elections take t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -41,6 +41,9 @@ from .machine import Machine
 from .network import Network
 from .pause import Freezer
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from ..client import client as triode_client
 
 __all__ = ["Cluster", "MachineLike", "cluster"]
 
@@ -402,6 +405,21 @@ class Cluster:
             return Client(self._next)
         machine = self.machine(which)
         return Client(lambda: machine)
+
+    def connect(
+        self, which: MachineLike | None = None
+    ) -> AbstractAsyncContextManager[triode_client.Client]:
+        """The client that programs use, for the length of a block: it fails over between the members.
+
+        It is `triode.connect`'s, with the same retries, watches, leases and recipes, over simulated links.
+
+        Args:
+            which: keep to this machine; None: all members, in turn.
+        """
+        from .machines_channel import connected
+
+        machine = None if which is None else self.machine(which)
+        return connected(lambda: list(self.machines.values()) if machine is None else [machine])
 
     def _next(self) -> Machine:
         serving = self.serving

@@ -18,7 +18,17 @@ FOLDERS = {
     "rpc": {"rpc", "errors", "protowire"},
     "auth": {"auth", "backends", "errors", "protowire"},
     "client": {"client", "rpc", "errors", "version"},
-    "testing": {"testing", "actors", "backends", "config", "errors", "mvcc", "raft", "rpc"},
+    "testing": {
+        "testing",
+        "actors",
+        "backends",
+        "client",
+        "config",
+        "errors",
+        "mvcc",
+        "raft",
+        "rpc",
+    },
     "actors": {
         "actors",
         "auth",
