@@ -125,19 +125,18 @@ def one_put(start: bytes, key_bytes: int, value_bytes: int) -> PutRequest:
 
 
 async def clean(ctx: Context, client: Client, start: bytes, *, compact: bool) -> None:
-    """Delete what was put; then forget that it was there, if asked to. Goes on while the caller is cancelled."""
+    """Delete what was put; then forget that it was there, if asked to."""
     keys = prefix(start)
     request = DeleteRangeRequest(key=keys.key, range_end=keys.range_end)
-    with trio.CancelScope(shield=True):
-        try:
-            with ctx.deadline(CLEANUP_SECONDS):
-                answer = await client.call("KV/DeleteRange", request)
-        except (EtcdError, Failure) as error:
-            text = error.text if isinstance(error, Failure) else error_text(error)
-            ctx.out.line(f"FAIL: Cleanup failed during key deletion: ERROR({text})")
-            return
-        if compact:
-            await _compact(ctx, client, answer.header.revision)
+    try:
+        with ctx.deadline(CLEANUP_SECONDS):
+            answer = await client.call("KV/DeleteRange", request)
+    except (EtcdError, Failure) as error:
+        text = error.text if isinstance(error, Failure) else error_text(error)
+        ctx.out.line(f"FAIL: Cleanup failed during key deletion: ERROR({text})")
+        return
+    if compact:
+        await _compact(ctx, client, answer.header.revision)
 
 
 async def _compact(ctx: Context, client: Client, revision: int) -> None:

@@ -68,5 +68,5 @@ class Walk:
         if keys:
             self._tree.add_hidden(self._branch, keys)
         start = self._next.end
-        finished = start == b"\x00" or (self._end != b"\x00" and start >= self._end)
-        self._next = None if finished else Read(start, self._end, count_only=False)
+        at_end = start == b"\x00"  # no key can be behind this branch
+        self._next = None if at_end else Read(start, self._end, count_only=False)
