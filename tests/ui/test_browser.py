@@ -118,6 +118,14 @@ def test_the_past_of_a_key(server: Any, api: Any, open_page: OpenPage) -> None:
     wait_row(page, ".history li", "three")
     page.wait_text(".history", f"What was before revision {second} is compacted.")
     assert not any("one" in row for row in rows(page, ".history li"))
+    later = api.put("elsewhere", "x")
+    api.call("kv/compaction", {"revision": str(later)})
+    api.put("story", "four")
+    page.wait_text(".history", f"What was before revision {later} is compacted.")
+    history = rows(page, ".history li")
+    assert len(history) == 3
+    assert "four" in history[0]
+    assert "three" in history[1]  # it is older than the compaction, and what was left by it
 
 
 def test_a_key_that_is_gone_still_has_its_past(server: Any, api: Any, open_page: OpenPage) -> None:
@@ -258,8 +266,18 @@ def test_changing_things(server: Any, api: Any, open_page: OpenPage) -> None:
     page.wait_text("#dialog[open] h2", "Put this value?")
     api.put(b"made/here \xff", "another one was faster")
     page.wait_text(".history", "another one was faster")
-    page.run("document.querySelector('#dialog button[type=button]').click()")
+    confirm(page, "Put this value?")
+    page.wait_text("#dialog .problem", "The key has changed since it was opened here.")
+    assert api.get(b"made/here \xff") == b"another one was faster"
+    page.press("Escape", windowsVirtualKeyCode=27)
     page.wait_text("#dialog[open] h2", "Edit the value")
+    assert page.run("document.querySelector('#dialog textarea').value") == "00 fF"
+    page.press("Escape", windowsVirtualKeyCode=27)
+    page.wait("!document.querySelector('#dialog[open]')")
+    page.click("[data-focus=edit]")
+    page.wait("document.querySelector('#dialog textarea')?.value === 'another one was faster'")
+    page.click("#dialog [name=kind][value=hex]")
+    page.fill("#dialog textarea", "00 fF")
     page.click("#dialog button[type=submit]")
     confirm(page, "Put this value?")
     page.wait("document.querySelector('.value')?.innerText.includes('00 ff')")

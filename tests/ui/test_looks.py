@@ -109,7 +109,7 @@ def test_nothing_is_wider_than_the_window(
         page.run("document.body.style.overflowX = 'visible'")
         assert page.run("document.documentElement.scrollWidth") <= width, view
         out = page.run(
-            "[...document.querySelectorAll('button, input, a, td, h2')].filter((e) => {"
+            "[...document.querySelectorAll('button, input, a, td, h2, span, bdi')].filter((e) => {"
             " const box = e.getBoundingClientRect();"
             f" return e.checkVisibility() && box.width && (box.right > {width} + 1 || box.left < 0);"
             " }).filter((e) => !e.closest('.unseen, .skip')).map((e) => e.outerHTML.slice(0, 80))"

@@ -42,10 +42,9 @@ function formFor(entry, draft) {
   ];
 }
 
-/** Put a new pair, or another value for a pair as it is shown: if it has changed meanwhile, nothing is put. */
-async function put({ key, value, lease }, entry) {
+/** Put a new pair, or another value for a key: if it is not any more at `newest`, nothing is put. */
+async function put({ key, value, lease }, newest) {
   const name = base64Of(key);
-  const newest = entry ? detail.entries[0] : null;
   const compare = newest && !newest.deleted
     ? { key: name, target: "MOD", result: "EQUAL", mod_revision: String(newest.revision) }
     : { key: name, target: "VERSION", result: "EQUAL", version: "0" };
@@ -54,7 +53,7 @@ async function put({ key, value, lease }, entry) {
   else if (lease) request.lease = BigInt.asIntN(64, BigInt("0x" + lease)).toString();
   const answer = await call("kv/txn", { compare: [compare], success: [{ request_put: request }] });
   if (!answer.succeeded) {
-    throw new Error(newest ? "The key has changed since it was shown here; nothing was put." : "There is such a key already; open it to change it. Nothing was put.");
+    throw new Error(newest ? "The key has changed since it was opened here. Nothing was put." : "There is such a key already; open it to change it. Nothing was put.");
   }
   return answer;
 }
@@ -65,6 +64,7 @@ async function edit(entry) {
     toast(`A value of ${size(entry.value.length)} is too large to be edited here.`, "bad");
     return;
   }
+  const newest = entry ? detail.entries[0] : null; // whatever comes while the dialog is open
   let draft = null;
   for (;;) {
     draft = await ask({
@@ -75,12 +75,12 @@ async function edit(entry) {
     });
     if (!draft) return;
     const pair = draft;
-    const now = entry ? ` in place of ${size(detail.entries[0].value?.length ?? 0)} that are there now.` : ", a new key.";
+    const now = entry ? ` in place of ${size(newest.value?.length ?? 0)} that are there now.` : ", a new key.";
     const done = await ask({
       title: "Put this value?",
       content: [sentence("This puts ", size(pair.value.length), " under ", shown(pair.key), now), h("pre", { class: "value card" }, pair.hex ? hexDump(pair.value.subarray(0, 1024)) : preview(pair.value))],
       verb: "Put",
-      submit: () => put(pair, entry),
+      submit: () => put(pair, newest),
     });
     if (done) {
       toast(`Put ${shown(pair.key)} at revision ${number.format(Number(done.header.revision))}.`);
