@@ -163,6 +163,17 @@ async def test_a_lost_connection_ends_a_write_and_repeats_a_read(servers: Any) -
         assert [len(peer.requests) for peer in server.peers] == [1, 1, 1]
 
 
+async def test_a_connection_that_has_just_ended_takes_no_call(servers: Any) -> None:
+    """Between its end and the closing of its socket there is a turn in which it can still be picked."""
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+        await client.put("a", "1")
+        link = client.channel._links[server.address]  # type: ignore[attr-defined]
+        link.connection._end("gone")
+        with trio.fail_after(5):
+            await client.put("a", "2")
+        assert [len(peer.requests) for peer in server.peers] == [1, 1]
+
+
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pings may come as often as a test wants."""
