@@ -274,7 +274,7 @@ def _with_token(metadata: Metadata | None, token: str | None) -> Metadata | None
 
 def _left_ns(deadline: float) -> int | None:
     """What is left until `deadline`, as gRPC says it; None: all the time."""
-    if deadline == math.inf:
+    if math.isinf(deadline):  # -inf: the caller is cancelled already, and will learn of it
         return None
     return max(1, int((deadline - trio.current_time()) * 1e9))
 

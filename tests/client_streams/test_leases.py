@@ -101,3 +101,12 @@ async def test_in_a_namespace_a_lease_shows_its_own_keys(client: triode.Client) 
         await client.put("k", "v", lease=lease.id)
         assert list((await inner.time_to_live(lease.id, keys=True)).keys) == [b"k"]
         assert set((await client.time_to_live(lease.id, keys=True)).keys) == {b"app/k", b"k"}
+
+
+async def test_calls_of_who_is_cancelled_already(client: triode.Client) -> None:
+    """The scope's deadline is past all time then."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await client.grant(TTL)
+        raise AssertionError
+    assert scope.cancelled_caught
