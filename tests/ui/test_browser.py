@@ -96,6 +96,37 @@ def test_a_watch_from_a_revision_and_of_a_prefix(
     page.wait_text("#watch-note", "Stopped. 2 events.")
 
 
+def test_a_burst_of_events(server: Any, api: Any, open_page: OpenPage) -> None:
+    """More than is shown: the latest are, and all are counted."""
+    first = 0
+    for _ in range(10):
+        puts = [{"request_put": {"key": _b64(f"burst/{n:03}"), "value": ""}} for n in range(120)]
+        answer = api.call("kv/txn", {"success": puts})
+        first = first or int(answer["header"]["revision"])
+    page = open_page(server.port, "#watch")
+    page.fill("#watch-prefix", "burst/")
+    page.fill("#watch-from", str(first))
+    page.click("#watch-go")
+    page.wait_text("#watch-note", "1,200 events, the last 500 shown")
+    wait_row(page, "#event-rows tbody tr:first-child", str(first + 9), "burst/119")
+    assert page.run("document.querySelector('#event-rows tbody').childElementCount") == 500
+
+
+def test_large_values(server: Any, api: Any, open_page: OpenPage) -> None:
+    """Are shown in part at first, and those of the past are read when they are wanted."""
+    for number in range(8):
+        api.put("large", f"{number} " + "lorem ipsum " * 80_000)
+    page = open_page(server.port, "#keys?key=large")
+    page.wait_text(".value", "7 lorem")
+    page.wait_text("#detail .cardline", "The first 64 KiB. Show all 938 KiB")
+    assert page.run("document.querySelector('.value').textContent.length") == 65536
+    page.click("#detail .cardline button")
+    page.wait("document.querySelector('.value').textContent.length > 900000")
+    assert "lorem" not in page.text(".history li:nth-child(8)")
+    page.click(".history li:nth-child(8) button")
+    page.wait_text(".value", "0 lorem")
+
+
 def test_the_past_of_a_key(server: Any, api: Any, open_page: OpenPage) -> None:
     """Back through its revisions and lives, until what is compacted."""
     api.put("story", "one")
@@ -296,7 +327,15 @@ def test_the_form_says_what_is_wrong(server: Any, open_page: OpenPage) -> None:
     page = open_page(server.port, "#keys")
     page.click("#new-key")
     page.fill("#dialog [name=key]", "k")
+    page.fill("#dialog textarea", "é")
     page.click("#dialog [name=kind][value=hex]")
+    assert page.run("document.querySelector('#dialog textarea').value") == "c3 a9"
+    page.click("#dialog [name=kind][value=text]")
+    assert page.run("document.querySelector('#dialog textarea').value") == "é"
+    page.click("#dialog [name=kind][value=hex]")
+    page.fill("#dialog textarea", "ff")
+    page.click("#dialog [name=kind][value=text]")
+    assert page.run("document.querySelector('#dialog [value=hex]').checked")
     page.fill("#dialog textarea", "abc")
     page.click("#dialog button[type=submit]")
     page.wait_text("#dialog .problem", "pairs of the digits")

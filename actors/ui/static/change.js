@@ -33,13 +33,28 @@ function formFor(entry, draft) {
   key.value = entry ? shown(entry.key) : draft ? shown(draft.key) : shown(keys.prefix);
   const lease = h("input", { type: "text", class: "mono", name: "lease", autocomplete: "off", spellcheck: "false" });
   lease.value = draft?.lease ?? "";
-  const kind = (name, title) => h("label", {}, h("input", { type: "radio", name: "kind", value: name, checked: (name === "hex") === hex }), h("span", {}, title));
+  const change = () => rewrite(area, key.form.elements.kind);
+  const kind = (name, title) => h("label", {}, h("input", { type: "radio", name: "kind", value: name, checked: (name === "hex") === hex, onchange: change }), h("span", {}, title));
   return [
     h("label", { class: "field" }, h("span", {}, "Key"), key),
     h("label", { class: "field" }, h("span", {}, "Value"), area),
     h("div", { class: "choice small", role: "radiogroup", "aria-label": "The value is written as" }, kind("text", "Text"), kind("hex", "Hex")),
     entry ? h("p", { class: "hint" }, "The key keeps its lease, if it has one.") : h("label", { class: "field" }, h("span", {}, "Lease (optional, hexadecimal)"), lease),
   ];
+}
+
+/** What is typed as text, as hexadecimal bytes, or the other way around; bytes that are no text stay as they are. */
+function rewrite(area, kind) {
+  try {
+    if (kind.value === "hex") area.value = hexOf(new TextEncoder().encode(area.value));
+    else {
+      const text = utf8(bytesOfHex(area.value));
+      if (text === null) throw new Error("These bytes are no UTF-8.");
+      area.value = text;
+    }
+  } catch {
+    kind.value = "hex";
+  }
 }
 
 /** Put a new pair, or another value for a key: if it is not any more at `newest`, nothing is put. */

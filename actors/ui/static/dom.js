@@ -113,9 +113,23 @@ function sentence(...parts) {
   return h("p", { class: "text" }, ...parts.map((part, at) => (at % 2 ? h("code", {}, part) : part)));
 }
 
+/** Put a text on the clipboard; browsers offer that to trustworthy addresses only, elsewhere the old way is left. */
 async function copy(text) {
   await attempt(async () => {
-    await navigator.clipboard.writeText(text);
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else copySelected(text);
     toast("Copied.");
   });
+}
+
+function copySelected(text) {
+  const area = h("textarea", { class: "unseen", "aria-hidden": "true" });
+  const before = document.activeElement;
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  before?.focus();
+  if (!copied) throw new Error("The browser does not let this page copy.");
 }

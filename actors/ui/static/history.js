@@ -2,6 +2,7 @@
 
 const PAST_AT_ONCE = 20;
 const VALUES_AT_ONCE = 4;
+const VALUES_BYTES_MAX = 1 << 20; // of the history, read ahead
 const VALUE_BYTES_SHOWN = 65536;
 const PREVIEW_BYTES = 160;
 
@@ -25,15 +26,20 @@ async function pastOf(key, before = 0) {
   return look(`key?key=${name}&limit=${PAST_AT_ONCE}` + (before ? `&before=${before}` : ""));
 }
 
-/** Fill in what was put at revisions; `done` is called after the first. What is compacted by now has no value. */
+/**
+ * Fill in what was put at revisions, until it becomes much; the rest is read when it is chosen. `done` is called after
+ * each. What is compacted by now has no value.
+ */
 async function readValues(key, entries, compacted, done) {
   const waiting = entries.filter((entry) => !entry.deleted);
+  let read = 0;
   const work = async () => {
-    for (let entry = waiting.shift(); entry; entry = waiting.shift()) {
+    for (let entry = waiting.shift(); entry && read < VALUES_BYTES_MAX; entry = waiting.shift()) {
       try {
         // of what lies before a compaction its last state is left, and is read at the compaction
         const answer = await range(key, { revision: String(Math.max(entry.revision, compacted)) });
         if (answer.kvs) Object.assign(entry, pairOf(answer.kvs[0]));
+        read += entry.value?.length ?? 0;
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         entry.problem = error.message;
@@ -141,17 +147,18 @@ function aboutEntry(entry, at) {
 }
 
 /** How a value is best shown: what the person chose, if it can be. */
-function formOf(value) {
-  const text = utf8(value);
-  const structured = text !== null && /^\s*[[{]/.test(text) && prettyJson(text) !== null;
-  const can = { text: true, json: text !== null && prettyJson(text) !== null, hex: true };
+function formOf(entry) {
+  const text = utf8(entry.value);
+  if (entry.pretty === undefined) entry.pretty = text === null ? null : prettyJson(text);
+  const can = { text: true, json: entry.pretty !== null, hex: true };
   if (detail.form && can[detail.form]) return [detail.form, can];
+  const structured = can.json && /^\s*[[{]/.test(text);
   return [structured ? "json" : text === null ? "hex" : "text", can];
 }
 
 function valueOf(entry) {
   const whole = entry.value;
-  const [form, can] = formOf(whole);
+  const [form, can] = formOf(entry);
   const long = whole.length > VALUE_BYTES_SHOWN && !detail.all;
   const value = long && form !== "json" ? whole.subarray(0, VALUE_BYTES_SHOWN) : whole;
   const pick = (name, title) => h("label", {},
@@ -164,7 +171,7 @@ function valueOf(entry) {
     h("button", { type: "button", class: "small", "data-focus": "copy", onclick: () => copy(utf8(whole) ?? shown(whole)) }, "Copy"),
     server.writes ? h("button", { type: "button", class: "small", "data-focus": "edit", onclick: () => edit(entry) }, "Edit…") : null,
     server.writes && detail.chosen === 0 ? h("button", { type: "button", class: "small danger", "data-focus": "delete", onclick: () => remove(entry) }, "Delete…") : null);
-  const text = written(value, form);
+  const text = form === "json" ? entry.pretty.replace(unseen, keepLines) : written(value, form);
   const cut = text.length > VALUE_BYTES_SHOWN * 6 && !detail.all;
   return [acts, h("div", { class: "card" },
     h("pre", { class: `value ${form}`, tabindex: "0", "aria-label": "Value" }, cut ? text.slice(0, VALUE_BYTES_SHOWN) : text),
@@ -174,8 +181,11 @@ function valueOf(entry) {
 function written(value, form) {
   if (form === "hex") return hexDump(value);
   const text = utf8(value);
-  if (form === "json") return prettyJson(text).replace(unseen, (letter) => (letter === "\n" ? letter : escaped(letter)));
-  return text === null ? shown(value) : text.replace(unseen, (letter) => (letter === "\n" || letter === "\t" ? letter : escaped(letter)));
+  return text === null ? shown(value) : text.replace(unseen, keepLines);
+}
+
+function keepLines(letter) {
+  return letter === "\n" || letter === "\t" ? letter : escaped(letter);
 }
 
 function preview(value) {
@@ -187,9 +197,10 @@ function pastList() {
   const { entries, total, chosen } = detail;
   const list = h("ul", { class: "history", "aria-label": "Revisions of this key" });
   for (const [at, entry] of entries.entries()) {
-    const choose = () => {
+    const choose = async () => {
       Object.assign(detail, { chosen: at, all: false });
       showDetail();
+      if (!entry.value) await attempt(() => readValues(detail.key, [entry], detail.compacted, () => detail.entries === entries && showDetail()));
     };
     const { value } = entry;
     const what = entry.deleted ? h("span", { class: "delete" }, "deleted") : h("span", { class: "mono cut" }, value ? preview(value) : entry.problem ?? "…");

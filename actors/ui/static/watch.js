@@ -3,7 +3,7 @@
 const EVENTS_SHOWN_MAX = 500;
 const AGAIN_MS_MAX = 8000;
 
-const watch = { prefix: new Uint8Array(), next: 0, ending: null, seen: 0, waiting: [], drawn: 0 };
+const watch = { prefix: new Uint8Array(), next: 0, ending: null, seen: 0, waiting: [], timer: 0 };
 
 function watchNote(text) {
   setText($("watch-note"), text);
@@ -85,14 +85,15 @@ function takeMessage(message) {
   describeWatch();
 }
 
-/** Show events with the next frame: a burst is drawn once. */
+/** Show events soon: a burst is drawn once. */
 function addEvents(events) {
-  watch.waiting.push(...events);
+  for (const event of events) watch.waiting.push(event);
   if (watch.waiting.length > 2 * EVENTS_SHOWN_MAX) watch.waiting.splice(0, watch.waiting.length - EVENTS_SHOWN_MAX);
-  if (watch.waiting.length === events.length) setTimeout(drawEvents, 50);
+  watch.timer ||= setTimeout(drawEvents, 50);
 }
 
 function drawEvents() {
+  watch.timer = 0;
   const body = $("event-rows").tBodies[0];
   const rows = watch.waiting.splice(0).slice(-EVENTS_SHOWN_MAX).reverse().map(eventRow);
   body.prepend(...rows);
