@@ -204,3 +204,55 @@ def test_who_waits_on_the_old_file_does_not_serve_from_it(etcd_dir: Path, utl: U
     with pytest.raises(CorruptData):
         BboltView(beside)
     BboltView(database).close()
+
+
+def test_a_directory_with_snapshots_of_the_log(
+    launch_etcd: Callable[..., Any], launch_triode: Callable[..., Any], utl: Utl
+) -> None:
+    """The log begins behind its start, and etcd keeps a `.snap` file, without which it would not start."""
+    for launch in (launch_etcd, launch_triode):
+        server = launch("--snapshot-count", "4")
+        for number in range(14):
+            server.ctl("put", "a", str(number))
+        server.stop()
+        found = utl("metadata", server.data_dir, "-w", "json").json
+        assert found["snapshot-index"] > 4
+        done = utl("check", server.data_dir)
+        assert done.code == 0, done.out
+        snaps = sorted((server.data_dir / "member" / "snap").glob("*.snap"))
+        if launch is launch_triode:
+            assert not snaps
+            continue
+        newest = snaps[-1]
+        content = bytearray(newest.read_bytes())
+        content[-5] ^= 1
+        newest.write_bytes(content)
+        assert "the checksum is wrong" in utl("check", server.data_dir).out
+        for path in snaps:
+            path.unlink()
+        done = utl("check", server.data_dir)
+        assert done.code == 1
+        assert "is missing, from which etcd up to 3.6 starts" in done.out
+
+
+def test_members_that_come_and_go(
+    launch_etcd: Callable[..., Any], launch_triode: Callable[..., Any], utl: Utl
+) -> None:
+    """The table of members, raft's configuration and the log agree at each step."""
+    for launch in (launch_etcd, launch_triode):
+        server = launch()
+        added = server.ctl("member", "add", "x", "--learner", "--peer-urls", "http://127.0.0.1:9")
+        assert added.returncode == 0, added.stderr
+        server.stop()
+        done = utl("check", server.data_dir)
+        assert done.code == 0, done.out
+        server = launch(data_dir=server.data_dir)
+        identity = added.stdout.split()[1]
+        assert server.ctl("member", "remove", identity).returncode == 0
+        server.stop()
+        done = utl("check", server.data_dir)
+        assert done.code == 0, done.out
+        assert utl("backend", "dump", server.data_dir, "members_removed").out.count("key=") == 1
+        dumped = utl("wal", "dump", server.data_dir, "--entry-type", "ConfigChange").out
+        assert f"method=ConfChangeAddLearnerNode id={identity}" in dumped
+        assert f"method=ConfChangeRemoveNode id={identity}" in dumped
