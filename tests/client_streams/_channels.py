@@ -1,69 +1,16 @@
-"""Channels for tests: into a node of this program, into a simulated cluster, and one that breaks."""
+"""A channel that breaks."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
 
 import attrs
-import trio
 
-from triode.actors.local_client import LocalClient, LocalStream
 from triode.client.contract import Channel, ChannelStream, Metadata
 from triode.client.errors import ConnectionLost
 from triode.rpc.methods import Method
-
-
-@attrs.define(eq=False)
-class Stream:
-    """A stream of `LocalClient`, by bytes."""
-
-    local: LocalStream
-    method: Method
-    endpoint: str = "local"
-
-    async def send(self, message: bytes) -> None:
-        await self.local.send(self.method.request.FromString(message))
-
-    async def half_close(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self.local.half_close()
-
-    async def receive(self) -> bytes | None:
-        try:
-            return bytes((await self.local.receive()).SerializeToString())
-        except trio.EndOfChannel:
-            return None
-
-
-class LocalChannel:
-    """To whatever a `LocalClient` reaches; the one of a simulated cluster goes from member to member."""
-
-    endpoints = ("local",)
-
-    def __init__(self, local: LocalClient) -> None:
-        self.local = local
-
-    async def unary(
-        self,
-        method: Method,
-        request: bytes,
-        *,
-        metadata: Metadata | None = None,
-        endpoint: str | None = None,
-    ) -> bytes:
-        message: Any = method.request.FromString(request)
-        response = await self.local.call(method.path, message)
-        return bytes(response.SerializeToString())
-
-    @asynccontextmanager
-    async def stream(
-        self, method: Method, *, metadata: Metadata | None = None, endpoint: str | None = None
-    ) -> AsyncIterator[ChannelStream]:
-        async with self.local.stream(method.path) as stream:
-            yield Stream(stream, method)
 
 
 @attrs.define(eq=False)

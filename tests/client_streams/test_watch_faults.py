@@ -23,7 +23,7 @@ from triode.client.watch_events import Event
 from triode.errors import Code, EtcdError, InvalidAuthToken
 from triode.rpc.methods import Method
 
-from ._channels import BreakingChannel, LocalChannel
+from ._channels import BreakingChannel
 
 Told = tuple[int, bytes, int, bytes]  # revision, key, type, value
 
@@ -235,7 +235,7 @@ async def _members_come_and_go(seed: int) -> None:
     told: list[Told] = []
     async with (
         triode.testing.cluster(members=3, seed=seed) as cluster,
-        opened(LocalChannel(cluster.client())) as client,
+        cluster.connect() as client,
         trio.open_nursery() as nursery,
     ):
         begun = trio.Event()
