@@ -194,7 +194,7 @@ class Config:
     ui: str = _setting(
         "read-only",
         SECURITY,
-        "The page at /ui: not there, for looking, or for changing things as well.",
+        "Serve a page for people at /ui: off, read-only (it shows), or read-write (it changes things, too).",
         "off",
         "read-only",
         "read-write",
