@@ -34,7 +34,7 @@ _DIGITS: Final = {
     16: re.compile(r"[0-9a-fA-F]+"),
 }
 _PREFIXES: Final = {"0b": 2, "0o": 8, "0x": 16}
-_UNDERSCORES: Final = re.compile(r"(0[bBoOxX])?(_?[0-9a-fA-F]+)+")
+_UNDERSCORES: Final = re.compile(r"(0[bBoOxX]_?)?[0-9a-fA-F](_?[0-9a-fA-F])*")
 _UNIT: Final = re.compile(r"[^.0-9]+")
 _NUMBER: Final = re.compile(r"([0-9]*)(\.([0-9]*))?")
 

@@ -67,7 +67,7 @@ def _execute(program: Program, arguments: Sequence[str], out: Output) -> int:
     try:
         plain, dash = parse(flags, found.arguments)
         if command.arguments is not None and not flags.switch(HELP):
-            _count(command, plain)
+            _count(program.name, command, plain)
     except FlagError as error:
         complain(str(error))
         _print_help(program, command, out)
@@ -88,7 +88,7 @@ def _print_help(program: Program, command: Command, out: Output) -> None:
     print_help(program, command, out)
 
 
-def _count(command: Command, plain: Sequence[str]) -> None:
+def _count(program: str, command: Command, plain: Sequence[str]) -> None:
     """Hold arguments against what the command declares, in cobra's words."""
     assert command.arguments is not None
     least, most = command.arguments
@@ -100,7 +100,7 @@ def _count(command: Command, plain: Sequence[str]) -> None:
             from .suggest import did_you_mean
 
             raise FlagError(
-                f'invalid argument "{argument}" for "{command.path}"'
+                f'invalid argument "{argument}" for "{program} {command.path}"'
                 + did_you_mean(argument, command.choices)
             )
 

@@ -93,8 +93,8 @@ def tls_of(flags: FlagValues) -> TLS | None:
             BAD_ARGUMENTS,
         )
     skip = flags.switch("insecure-skip-tls-verify")
-    asked = skip and any("s://" in endpoint for endpoint in flags.texts("endpoints"))
-    if not (any(files.values()) or domain or asked) and flags.switch("insecure-transport"):
+    # As in 3.6: to trust everybody is to ask for TLS; 3.5 asks for none then.
+    if not (any(files.values()) or domain or skip) and flags.switch("insecure-transport"):
         return None
     return TLS(**files, server_name=domain or None, insecure_skip_verify=skip)
 

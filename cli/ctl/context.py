@@ -13,6 +13,7 @@ A command that makes a single call is no coroutine, and uses `ctx.ask` instead.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,14 +120,18 @@ class Context(Invocation):
         from .quick import quick_call
 
         seconds = None if forever else self.flags.seconds("command-timeout")
+        started = time.monotonic()
         data = quick_call(self.flags, method, request.SerializeToString(), seconds)
         if data is not None:
             return answer.FromString(data)
         import trio
 
+        left = math.inf if seconds is None else seconds - (time.monotonic() - started)
+
         async def call() -> Answer:
             async with self.client() as client:
-                response = await self.call(client, method, request, forever=forever)
+                with self.deadline(max(left, 0.0)):
+                    response = await self.call(client, method, request, forever=forever)
                 assert isinstance(response, answer)
                 return response
 

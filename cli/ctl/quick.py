@@ -6,6 +6,7 @@ login. In all other cases it gives up before anything has happened, and the clie
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from typing import Final
@@ -64,7 +65,10 @@ def quick_call(
             return None
         if endpoint.tls:
             return None
-        sock = _connected(endpoint, flags.seconds("dial-timeout"))
+        patience = flags.seconds("dial-timeout") or math.inf
+        if deadline is not None:
+            patience = min(patience, deadline - time.monotonic())
+        sock = _connected(endpoint, patience)
         if sock is not None:
             with sock:
                 return _Exchange(flags, endpoint, sock, deadline).run(method, request)
@@ -81,13 +85,16 @@ def _simple(flags: FlagValues) -> bool:
 
 
 def _connected(endpoint: Endpoint, seconds: float) -> socket.socket | None:
+    if seconds <= 0:
+        return None
+    timeout = None if seconds == math.inf else seconds
     try:
         if endpoint.path:
             sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(seconds or None)
+            sock.settimeout(timeout)
             sock.connect(endpoint.path)
             return sock
-        sock = socket.create_connection((endpoint.host, endpoint.port), seconds or None)
+        sock = socket.create_connection((endpoint.host, endpoint.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError:
         return None
