@@ -13,15 +13,15 @@ class Auditor(Actor[str]):
 
     mailbox_messages_max = 100
 
-    def __init__(self, node: triode.Node) -> None:
+    def __init__(self, client: triode.Client) -> None:
         super().__init__(name="auditor")
-        self._node = node
+        self._client = client
         self._written = 0
 
     async def handle(self, batch: list[str]) -> None:
         for line in batch:
             self._written += 1
-            await self._node.local.put(b"audit/%04d" % self._written, line.encode())
+            await self._client.put(f"audit/{self._written:04}", line)
 
     async def stopping(self) -> None:
         print(f"{self._written} lines written")
@@ -29,16 +29,13 @@ class Auditor(Actor[str]):
 
 async def main() -> None:
     config = triode.Config(backend="memory", listen_client_urls=())
-    async with triode.open_node(config) as node:
-        auditor = await node.supervisor.start_child(Auditor(node))
+    async with triode.open_node(config) as node, node.client() as client:
+        auditor = await node.supervisor.start_child(Auditor(client))
         auditor.tell("somebody came")
         auditor.tell("somebody left")
-        async with node.local.watch(b"audit/0002") as responses:
-            found = await node.local.get(b"audit/0002")
-            if not found.count:
-                async for _ in responses:
-                    break
-        print((await node.local.get(b"audit/", b"audit0", count_only=True)).count, "keys")
+        async with client.watch("audit/0002", start_revision=1) as watch:
+            await anext(watch)
+        print(await client.count(triode.prefix("audit/")), "keys")
 
 
 if __name__ == "__main__":

@@ -9,16 +9,13 @@ import triode
 
 async def main() -> None:
     config = triode.Config(backend="memory", listen_client_urls=())
-    async with triode.open_node(config) as node:
-        await node.local.put(b"job/1", b"queued")
-        await node.local.put(b"job/1", b"running")
-        async with node.local.watch(b"job/", b"job0", start_revision=1) as responses:
-            seen = 0
-            async for response in responses:
-                for event in response.events:
-                    print(f"revision {event.kv.mod_revision}: {event.kv.value.decode()}")
-                    seen += 1
-                if seen == 2:
+    async with triode.open_node(config) as node, node.client() as client:
+        await client.put("job/1", "queued")
+        await client.put("job/1", "running")
+        async with client.watch(triode.prefix("job/"), start_revision=1) as watch:
+            async for event in watch:
+                print(f"revision {event.revision}: {event.value.decode()}")
+                if event.value == b"running":
                     break
 
 

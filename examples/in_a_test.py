@@ -1,6 +1,6 @@
 """Testing your own code against a real etcd API, in milliseconds and without a container.
 
-Run with pytest; the fixture gives each test a fresh node.
+Run with pytest; the fixture gives each test a fresh store.
 """
 
 from __future__ import annotations
@@ -11,28 +11,26 @@ from contextlib import asynccontextmanager
 import trio
 
 import triode
-from triode.rpc.pb.rpc_pb2 import Compare, PutRequest, RequestOp, TxnRequest
 
 
 @asynccontextmanager
-async def fresh_node() -> AsyncIterator[triode.Node]:
+async def fresh_client() -> AsyncIterator[triode.Client]:
     """Make this a fixture of pytest-trio in your own tests."""
     config = triode.Config(backend="memory", listen_client_urls=())
-    async with triode.open_node(config) as node:
-        yield node
+    async with triode.open_node(config) as node, node.client() as client:
+        yield client
 
 
-async def take_job(node: triode.Node, job: bytes, worker: bytes) -> bool:
+async def take_job(client: triode.Client, job: str, worker: str) -> bool:
     """The code under test: only one worker gets the job."""
-    free = Compare(key=job, target=Compare.CREATE, result=Compare.EQUAL, create_revision=0)
-    take = RequestOp(request_put=PutRequest(key=job, value=worker))
-    return (await node.local.txn(TxnRequest(compare=[free], success=[take]))).succeeded
+    free = triode.key(job).absent
+    return bool(await client.txn().when(free).then(triode.put(job, worker)).commit())
 
 
 async def test_a_job_is_taken_once() -> None:
-    async with fresh_node() as node:
-        assert await take_job(node, b"job/1", b"anna")
-        assert not await take_job(node, b"job/1", b"bert")
+    async with fresh_client() as client:
+        assert await take_job(client, "job/1", "anna")
+        assert not await take_job(client, "job/1", "bert")
 
 
 if __name__ == "__main__":
