@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
@@ -103,7 +104,9 @@ class Running:
         return Done(code, text(rest), text(self.process.stderr.read()))
 
     def close(self) -> None:
-        self.process.kill()
+        """End it, and what it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self._pump.join(SECONDS_MAX)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
