@@ -86,7 +86,7 @@ class StreamCall:
         self._bytes += len(data)
         if self._bytes > STREAM_BYTES_MAX and not self._paused:
             self._paused = True
-            self._connection.session.pause(self.stream_id)
+            self._connection.session.pause(self.stream_id, whole=True)
         self._news.unpark_all()
 
     def finished(self, error: EtcdError | None, *, processed: bool) -> None:

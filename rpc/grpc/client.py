@@ -322,6 +322,9 @@ class GrpcClient(Session):
         stream = self._streams.get(stream_id)
         if call is None:
             return
+        if call.message is not None:
+            out.append(Message(stream_id, call.message))
+            call.message = None
         try:
             if stream is not None:
                 messages = self._take(stream, call, event.data)

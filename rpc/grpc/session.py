@@ -1,8 +1,8 @@
 """What a server's and a client's session have in common: bytes, credit, and the end.
 
-Credit of a paused call: complete messages that were handed to the user are withheld until `resume`. The bytes of a
-message that is not complete yet are always returned, because a message larger than the stream's
-window could otherwise never arrive.
+Credit of a paused call: that of complete messages, which were handed to the user, is withheld until `resume`. That of
+a message that is not complete yet is returned unless the user says otherwise, because a message larger than
+the stream's window could otherwise never arrive.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Call", "Session", "SessionStatistics"]
 class Call:
     """What the HTTP/2 stream does not know about its call."""
 
-    __slots__ = ("answered", "deframer", "held_bytes", "over")
+    __slots__ = ("answered", "deframer", "held_bytes", "holds_all", "over")
 
     def __init__(self, deframer: Deframer) -> None:
         self.deframer = deframer
@@ -30,6 +30,8 @@ class Call:
         """The status is known: what still comes is dropped."""
         self.held_bytes = 0
         """Credit that waits for `resume`."""
+        self.holds_all = False
+        """While it is paused, the credit of incomplete messages is withheld, too."""
 
 
 @attrs.frozen
@@ -69,7 +71,7 @@ class Session:
         messages = call.deframer.feed(data)
         if not stream.auto_credit:
             size = sum(map(len, messages)) + PREFIX_BYTES * len(messages)
-            held = min(len(data), size)
+            held = len(data) if call.holds_all else min(len(data), size)
             call.held_bytes += held
             self.connection.consume(stream.id, len(data) - held)
         return messages
@@ -91,11 +93,19 @@ class Session:
         """Bytes that `data_to_send` would give: what to look at while the socket takes no more."""
         return self.connection.pending_bytes
 
-    def pause(self, stream_id: int) -> None:
-        """Withhold credit for the messages of a call whose consumer is slow, until `resume`."""
+    def pause(self, stream_id: int, *, whole: bool = False) -> None:
+        """Withhold credit for the messages of a call whose consumer is slow, until `resume`.
+
+        Args:
+            stream_id: which call.
+            whole: also for messages that are not complete yet. For a consumer that has complete ones to take, and
+                resumes when it has taken them; one that waits for more would wait for ever.
+        """
         stream = self._streams.get(stream_id)
         if stream is not None:
             stream.auto_credit = False
+            if whole and stream.call is not None:
+                stream.call.holds_all = True
 
     def resume(self, stream_id: int) -> None:
         """Return the credit that was withheld, and withhold no more."""

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import trio
 
-from triode.rpc.grpc.events import Cancelled, Ended, Request
+from triode.rpc.grpc.events import CallStarted, Cancelled, Ended, Request
 from triode.rpc.grpc.server import GrpcServer
 from triode.rpc.h2.limits import Limits
 from triode.rpc.methods import UNARY_PATHS
@@ -25,7 +25,9 @@ class Peer:
     session: GrpcServer
     requests: list[Request] = attrs.Factory(list)
     cancelled: list[int] = attrs.Factory(list)
+    streams: list[int] = attrs.Factory(list)
     deaf: bool = False
+    reads: int = 0
     sending: trio.Lock = attrs.Factory(trio.Lock)
     closed: trio.Event = attrs.Factory(trio.Event)
 
@@ -59,6 +61,7 @@ class Peer:
         self.flush()
         try:
             while data := await self.stream.receive_some(65536):
+                self.reads += 1
                 if self.deaf:
                     continue
                 for event in self.session.receive(data):
@@ -75,6 +78,8 @@ class Peer:
         if isinstance(event, Request):
             self.requests.append(event)
             self.server.handler(self, event)
+        elif isinstance(event, CallStarted):
+            self.streams.append(event.stream_id)
         elif isinstance(event, Cancelled):
             self.cancelled.append(event.stream_id)
         elif isinstance(event, Ended):

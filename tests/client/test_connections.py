@@ -9,7 +9,7 @@ import trio
 
 import triode
 from triode.client.errors import ClientClosed, ConnectionLost, Unreachable
-from triode.errors import Code, EtcdError, NoLeader
+from triode.errors import Code, EtcdError, NoLeader, NotCapable
 from triode.rpc.h2.errors import ErrorCode
 from triode.rpc.h2.frames import goaway
 from triode.rpc.pb.kv_pb2 import KeyValue
@@ -161,6 +161,68 @@ async def test_a_lost_connection_ends_a_write_and_repeats_a_read(servers: Any) -
             await client.put("a", "1")
         await client.get("a")
         assert [len(peer.requests) for peer in server.peers] == [1, 1, 1]
+
+
+async def test_who_does_not_read_a_stream_stops_it_and_nothing_else(servers: Any) -> None:
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+        async with client.stream("Watch/Watch") as stream:
+            await server.until(lambda: server.peers and server.peers[0].streams)
+            [peer] = server.peers
+            for number in range(24):
+                peer.session.send_message(peer.streams[0], bytes([number]) * (1 << 20))
+            peer.flush()
+            for _ in range(20):
+                await client.put("a", "1")
+            await trio.sleep(0.1)
+            assert stream._bytes <= 9 << 20  # type: ignore[attr-defined]
+            assert peer.session.backlog_bytes(peer.streams[0]) >= 10 << 20
+            for number in range(24):
+                message = await stream.receive()
+                assert message is not None
+                assert (message[0], len(message)) == (number, 1 << 20)
+        await server.until(lambda: peer.cancelled == peer.streams)
+
+
+async def test_a_stream_that_the_server_ends(servers: Any) -> None:
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+        for code in (0, 9):
+            async with client.stream("Watch/Watch") as stream:
+                await stream.send(b"")
+                await server.until(lambda: server.peers and server.peers[0].streams)
+                [peer] = server.peers
+                number = peer.streams.pop()
+                peer.session.send_message(number, b"last")
+                peer.session.finish(number, code, "etcdserver: not capable")
+                peer.flush()
+                assert await stream.receive() == b"last"
+                if code:
+                    with pytest.raises(NotCapable):
+                        await stream.receive()
+                else:
+                    assert await stream.receive() is None
+                await stream.send(b"nobody listens")
+                await stream.half_close()
+
+
+async def test_a_stream_whose_connection_is_lost(servers: Any) -> None:
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+        async with client.stream("Watch/Watch") as stream:
+            await server.until(lambda: server.peers and server.peers[0].streams)
+            await server.peers[0].drop()
+            with pytest.raises(ConnectionLost), trio.fail_after(5):
+                await stream.receive()
+        await client.get("a")
+
+
+async def test_acknowledgements_go_along_with_requests(servers: Any) -> None:
+    def ping_too(peer: Any, request: Any) -> None:
+        peer.session.ping()
+        peer.answer(request)
+
+    async with servers.scripted(ping_too) as server, triode.connect(server.address) as client:
+        for number in range(100):
+            await client.put(str(number), "1")
+        assert server.peers[0].reads < 160
 
 
 async def test_a_connection_that_has_just_ended_takes_no_call(servers: Any) -> None:

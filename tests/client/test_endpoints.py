@@ -153,6 +153,7 @@ async def test_a_server_that_comes_back_is_used_again(servers: Any) -> None:
             [peer] = server.peers
             await peer.drop()
             await client.get("b")
+            assert len(client.channel._ready) == 1  # type: ignore[attr-defined]
     assert port
     assert len(server.peers) == 2
 

@@ -130,9 +130,9 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def refused(address: str, tls: triode.TLS | None) -> Unreachable:
-    """Why a call is not made."""
-    async with triode.connect(address, tls=tls, dial_timeout=1) as client:
+async def refused(address: str, tls: triode.TLS | None, dial_timeout: float = 60) -> Unreachable:
+    """Why a call is not made. There is no waiting where trying again would not help."""
+    async with triode.connect(address, tls=tls, dial_timeout=dial_timeout) as client:
         with trio.fail_after(10), pytest.raises(Unreachable) as caught:
             await client.put("a", "1")
         return caught.value
@@ -204,7 +204,7 @@ async def test_one_side_speaks_tls_and_the_other_does_not(secure: Secure, server
         error = await refused(f"https://{server.address}", triode.TLS(ca=secure.ca.path))
         assert isinstance(error, UntrustedServer)
         assert "does not speak TLS" in str(error)
-    error = await refused(f"http://{secure.address}", secure.tls())
+    error = await refused(f"http://{secure.address}", secure.tls(), dial_timeout=0.5)
     assert "HTTP/2" in str(error) or "closed" in str(error)
 
 
@@ -274,10 +274,18 @@ async def test_a_token_that_has_run_out_is_replaced(guarded: str) -> None:
         credentials = root.channel._credentials  # type: ignore[attr-defined]
         first = credentials.token
         credentials.token = first + "x"
+        logins: list[bytes] = []
+
+        async def counted(request: bytes) -> bytes:
+            logins.append(request)
+            return bytes(await root.channel._authenticate(request))  # type: ignore[attr-defined]
+
+        credentials._authenticate = counted
         async with trio.open_nursery() as nursery:
             for number in range(20):
                 nursery.start_soon(root.put, str(number), "1")
         assert credentials.token not in (first, first + "x")
+        assert len(logins) == 1
         assert await root.count(triode.ALL_KEYS) == 21
 
 

@@ -20,6 +20,7 @@ from triode.rpc.grpc.client import (
 from triode.rpc.grpc.events import Request
 from triode.rpc.grpc.server import GrpcServer
 from triode.rpc.h2.frames import ping
+from triode.rpc.h2.limits import Limits
 
 UNARY = "/etcdserverpb.KV/Put"
 
@@ -114,6 +115,41 @@ def test_messages_of_any_size(size: int) -> None:
             for at in range(0, len(data), 60_001):
                 got += client.receive(data[at : at + 60_001])
         assert plain(got) == [(call, bytes(size)), (call, 0, "", True)]
+
+
+@pytest.mark.parametrize("code", [0, 5])
+@pytest.mark.parametrize("messages", [[], [b"one"], [b"one", b"two"], [b""]])
+def test_answers_that_are_not_as_expected(messages: list[bytes], code: int) -> None:
+    said = []
+    for answered in (False, True):
+        client = GrpcClient(authority="a", answered=answered)
+        server = GrpcServer(is_unary=())
+        events: list[ClientEvent] = []
+        for _ in range(3):
+            call = client.call(UNARY, b"request")
+            server.receive(client.data_to_send())
+            for message in messages:
+                server.send_message(call, message)
+            server.finish(call, code, "why" if code else "")
+            events += client.receive(server.data_to_send())
+        said.append(plain(events))
+    assert said[0] == said[1]
+    assert [one[1] for one in said[0]] == [*messages, code] * 3
+
+
+def test_credit_is_given_back() -> None:
+    """Many small answers: more than the connection's window in all."""
+    limits = Limits(connection_window_bytes=65_535, stream_window_bytes=65_535)
+    client = GrpcClient(authority="a", answered=True, limits=limits)
+    server = GrpcServer(is_unary={UNARY})
+    answered = 0
+    for _ in range(300):
+        client.call(UNARY, b"request")
+        for event in server.receive(client.data_to_send()):
+            assert isinstance(event, Request)
+            server.respond(event.stream_id, bytes(1000))
+        answered += len(plain(client.receive(server.data_to_send()))) // 2
+    assert answered == 300
 
 
 def test_garbage_is_not_waited_for() -> None:
