@@ -85,11 +85,18 @@ function updateActor(element, row, rate) {
   const [depth, fill] = mailbox.firstElementChild.children;
   setText(depth, number.format(row.mailbox_depth) + (row.mailbox_depth_max ? ` / ${number.format(row.mailbox_depth_max)}` : ""));
   mailbox.title = `now ${number.format(row.mailbox_depth)}, at most so far ${number.format(row.mailbox_depth_max)}, bound ${number.format(row.mailbox_messages_max)}`;
+  fill.style.visibility = row.mailbox_depth ? "visible" : "hidden";
   setBar(fill, share, share > 0.8 ? "bad" : share > 0.4 ? "warn" : "");
-  setText(handled, number.format(row.messages_handled));
-  setText(perSecond, rate === null ? "" : number.format(Math.round(rate)));
-  setText(restarts, number.format(row.restarts));
+  setCount(handled, row.messages_handled);
+  setCount(perSecond, rate);
+  setCount(restarts, row.restarts);
   restarts.classList.toggle("delete", row.restarts > 0);
+}
+
+/** A number; zeros stand back. */
+function setCount(cell, count) {
+  setText(cell, count === null ? "" : number.format(Math.round(count)));
+  cell.classList.toggle("none", !Math.round(count ?? 0));
 }
 
 function fold(place) {
