@@ -5,7 +5,6 @@ It is started for every single call, so nothing is imported here but what finds 
 
 from __future__ import annotations
 
-import gc
 from typing import Final, NoReturn
 
 from ...version import API_VERSION, SERVER_VERSION
@@ -17,9 +16,6 @@ from .context import Context
 from .global_flags import GLOBAL_FLAGS
 
 __all__ = ["PROGRAM", "main"]
-
-_GC_OBJECTS: Final = 100_000
-"""Imports make tens of thousands of objects that stay: looking for garbage among them finds none."""
 
 
 def _explain(error: BaseException) -> Failure | None:
@@ -43,5 +39,4 @@ PROGRAM: Final = Program(
 
 def main() -> NoReturn:
     """Run `triodectl` with the process's command line."""
-    gc.set_threshold(_GC_OBJECTS, 20, 100)
     run(PROGRAM)
