@@ -92,7 +92,6 @@ def take_frames(
                     and length == size - PREFIX_BYTES
                     and length <= bytes_max
                     and call.answered
-                    and call.message is None
                     and size <= stream.recv_window
                     and received + size <= windows.connection
                     and not call.deframer.pending_bytes

@@ -214,7 +214,11 @@ async def test_a_stream_whose_connection_is_lost(servers: Any) -> None:
         await client.get("a")
 
 
-async def test_acknowledgements_go_along_with_requests(servers: Any) -> None:
+async def test_acknowledgements_go_along_with_requests(
+    servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triode.client.connection.REPLY_SECONDS", 1.0)
+
     def ping_too(peer: Any, request: Any) -> None:
         peer.session.ping()
         peer.answer(request)
@@ -222,7 +226,7 @@ async def test_acknowledgements_go_along_with_requests(servers: Any) -> None:
     async with servers.scripted(ping_too) as server, triode.connect(server.address) as client:
         for number in range(100):
             await client.put(str(number), "1")
-        assert server.peers[0].reads < 160
+        assert server.peers[0].reads < 120
 
 
 async def test_a_connection_that_has_just_ended_takes_no_call(servers: Any) -> None:
