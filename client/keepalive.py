@@ -17,6 +17,7 @@ from ..rpc.methods import METHODS
 from ..rpc.pb.rpc_pb2 import LeaseKeepAliveRequest, LeaseKeepAliveResponse
 from .contract import Channel, ChannelStream
 from .lease import Lease
+from .watch_hub import start_in
 
 __all__ = ["KeepAlive"]
 
@@ -76,7 +77,7 @@ class KeepAlive:
         self._wake.set()
         if self._scope is None:
             self._scope = trio.CancelScope()
-            self._nursery.start_soon(self._run, self._scope, name="keep-alive")
+            start_in(self._nursery, self._run, self._scope)
 
     def remove(self, lease: Lease) -> None:
         """Renew it no more, unless somebody else holds it, too."""

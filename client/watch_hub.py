@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
 
 from ..rpc.pb.rpc_pb2 import WatchCreateRequest
 from .contract import Channel
+from .errors import ClientClosed
 from .watch import BUFFER_BYTES_MAX, Watch
 from .watch_stream import WatchStream
 
-__all__ = ["WatchHub"]
+__all__ = ["WatchHub", "start_in"]
 
 _Key = tuple[tuple[str, str], ...]
 
@@ -77,9 +78,19 @@ class WatchHub:
     def _start(self, watch: Watch, metadata: Mapping[str, str]) -> WatchStream:
         stream = WatchStream(self._channel, metadata, self._move_out)
         stream.add(watch)
-        self._nursery.start_soon(stream.run, name="watch stream")
+        start_in(self._nursery, stream.run)
         return stream
 
     def _move_out(self, watch: Watch, metadata: Mapping[str, str]) -> None:
         """Let a slow watch go on, alone."""
         self._start(watch, metadata)
+
+
+def start_in(
+    nursery: trio.Nursery, run: Callable[..., Awaitable[None]], *arguments: object
+) -> None:
+    """Start a task of the client. Raises ClientClosed when its block has ended."""
+    try:
+        nursery.start_soon(run, *arguments)
+    except RuntimeError:  # closed to new arrivals
+        raise ClientClosed from None

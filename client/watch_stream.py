@@ -121,16 +121,22 @@ class WatchStream:
 
     async def run(self) -> None:
         """Make the call as often as it takes, until there is no watch left."""
-        with self._scope:
-            while self.watches:
-                await trio.sleep(PAUSE_SECONDS[min(self._failures, len(PAUSE_SECONDS) - 1)])
-                self._failures += 1
-                error = await self._call()
-                if error is not None and not lasting(error):
-                    self._fail(error)
-                elif isinstance(error, _STALE_LOGIN):
-                    await self._log_in_again()
-        self.closed = True
+        try:
+            with self._scope:
+                await self._repeat()
+        finally:
+            self._fail(ClientClosed())  # those that are left outlive the client's block
+            self.closed = True
+
+    async def _repeat(self) -> None:
+        while self.watches:
+            await trio.sleep(PAUSE_SECONDS[min(self._failures, len(PAUSE_SECONDS) - 1)])
+            self._failures += 1
+            error = await self._call()
+            if error is not None and not lasting(error):
+                self._fail(error)
+            elif isinstance(error, _STALE_LOGIN):
+                await self._log_in_again()
 
     async def _call(self) -> EtcdError | None:
         """Make the call once, to its end: how it ended."""
