@@ -107,6 +107,7 @@ class _Exchange:
     def __init__(
         self, flags: FlagValues, endpoint: Endpoint, sock: socket.socket, deadline: float | None
     ) -> None:
+        self._flags = flags
         self._sock = sock
         self._deadline = deadline
         self._session = GrpcClient(
@@ -117,6 +118,8 @@ class _Exchange:
 
     def run(self, method: str, request: bytes) -> bytes | None:
         """See `quick_call`."""
+        if not self._greeted():
+            return None
         left = self._left()
         self._session.call(
             f"/etcdserverpb.{method}",
@@ -124,20 +127,32 @@ class _Exchange:
             timeout_ns=None if left is None else max(1, int(left * 1e9)),
         )
         answer = b""
-        heard = False
         while True:
-            events, heard = self._turn(heard=heard)
-            for event in events:
+            for event in self._turn():
                 if isinstance(event, Message):
                     answer = event.data
                 elif isinstance(event, Finished):
                     if event.code == Code.OK:
                         return answer
-                    self._check(method, event, heard=heard)
+                    self._check(method, event)
                     return None
 
-    def _turn(self, *, heard: bool) -> tuple[list[ClientEvent], bool]:
-        """Send what is to be sent and take what comes; whether the server has been heard to speak HTTP/2."""
+    def _greeted(self) -> bool:
+        """Whether the server speaks HTTP/2, and soon: before that nothing is asked of it."""
+        left = self._left()
+        limits = [each for each in (left, self._flags.seconds("dial-timeout") or None) if each]
+        try:
+            self._sock.settimeout(min(limits, default=None))
+            self._sock.sendall(self._session.data_to_send())
+            data = self._sock.recv(RECEIVE_BYTES)
+        except OSError:
+            return False
+        if data[3:4] != bytes((SETTINGS_FRAME,)):
+            return False
+        return not self._session.receive(data)
+
+    def _turn(self) -> list[ClientEvent]:
+        """Send what is to be sent and take what comes."""
         try:
             self._sock.settimeout(self._left())
             self._sock.sendall(self._session.data_to_send())
@@ -147,13 +162,12 @@ class _Exchange:
         except OSError:
             data = b""
         if not data:
-            return self._session.lost("error reading from server: EOF"), heard
-        heard = heard or data[3:4] == bytes((SETTINGS_FRAME,))
-        return self._session.receive(data), heard
+            return self._session.lost("error reading from server: EOF")
+        return self._session.receive(data)
 
-    def _check(self, method: str, end: Finished, *, heard: bool) -> None:
+    def _check(self, method: str, end: Finished) -> None:
         """Raise what the server answered; return if the call may as well be made anew."""
-        if end.code == Code.UNAVAILABLE and (not heard or not end.processed or method in READS):
+        if end.code == Code.UNAVAILABLE and (not end.processed or method in READS):
             return
         if end.code == Code.DEADLINE_EXCEEDED:
             raise Failure(DEADLINE_TEXT)

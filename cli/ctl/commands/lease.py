@@ -71,7 +71,7 @@ def time_to_live(ctx: Context) -> None:
     ctx.settle()
     request = LeaseTimeToLiveRequest(ID=lease_id(text), keys=keys)
     try:
-        response = ctx.ask("Lease/LeaseTimeToLive", request, LeaseTimeToLiveResponse, forever=True)
+        response = ctx.ask("Lease/LeaseTimeToLive", request, LeaseTimeToLiveResponse)
     except EtcdError as error:
         raise Failure(error_text(error), BAD_CONNECTION) from None
     ctx.show(TimeToLiveView(response, keys=keys))
@@ -81,7 +81,7 @@ def leases(ctx: Context) -> None:
     """List all leases."""
     request = LeaseLeasesRequest()
     try:
-        response = ctx.ask("Lease/LeaseLeases", request, LeaseLeasesResponse, forever=True)
+        response = ctx.ask("Lease/LeaseLeases", request, LeaseLeasesResponse)
     except EtcdError as error:
         raise Failure(error_text(error), BAD_CONNECTION) from None
     ctx.show(LeasesView(response))
