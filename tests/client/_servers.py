@@ -27,7 +27,6 @@ class Peer:
     cancelled: list[int] = attrs.Factory(list)
     streams: list[int] = attrs.Factory(list)
     deaf: bool = False
-    reads: int = 0
     sending: trio.Lock = attrs.Factory(trio.Lock)
     closed: trio.Event = attrs.Factory(trio.Event)
 
@@ -61,7 +60,6 @@ class Peer:
         self.flush()
         try:
             while data := await self.stream.receive_some(65536):
-                self.reads += 1
                 if self.deaf:
                     continue
                 for event in self.session.receive(data):
