@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import attrs
 
@@ -52,6 +53,21 @@ class Survey:
     tail: Tail | None = None
 
 
+class _Reading:
+    """A disk of which the last file that was read is kept: most logs are one file, which is read three times."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._last: tuple[Path, bytes] | None = None
+        self.list_dir = disk.list_dir
+
+    def read(self, path: Path) -> bytes:
+        if self._last is None or self._last[0] != path:
+            self._last = None  # before the next is there: each may be large
+            self._last = path, self._disk.read(path)
+        return self._last[1]
+
+
 def survey(
     disk: Disk,
     directory: Path,
@@ -63,6 +79,7 @@ def survey(
         StorageError: there is no log, or it cannot be read at all.
     """
     found = Survey()
+    disk = cast("Disk", _Reading(disk))
     segments = _segments(disk, directory, found)
     crc: int | None = None
     for segment in segments:

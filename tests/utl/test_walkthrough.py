@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from triode.cli.common.flags import parse
+from triode.cli.ctl import main as ctl
+from triode.cli.utl import main as utl
 
 PAGE = Path(__file__).parents[2] / "docs" / "triodeutl.md"
 BIN = Path(sys.executable).parent
@@ -21,6 +28,23 @@ def commands() -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
+def test_every_command_line_is_understood() -> None:
+    """Names and flags of both tools, as their grammars have them."""
+    understood = 0
+    for line in PAGE.read_text().splitlines():
+        for program in (ctl.PROGRAM, utl.PROGRAM):
+            for words in re.findall(rf"\b{program.name} ((?:[^\s|&;`]+ ?)+)", line):
+                given = shlex.split(words)
+                if not line.startswith("$ "):
+                    continue
+                found = program.find(given)
+                parse(program.flags_of(found.command), found.arguments)
+                assert found.command.run is not None, line
+                understood += 1
+    assert understood > 15
+
+
+@pytest.mark.long
 def test_disaster_recovery(tmp_path: Path) -> None:
     """On a loopback address of its own, so that the page's ports are free."""
     typed = commands()
