@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -134,3 +135,19 @@ def test_it_has_what_the_client_has(etcd: Any) -> None:
         assert (client.put.__doc__ or "").startswith("Set a key")
         unused: Callable[..., Any] = client.barrier
         assert callable(unused)
+
+
+def test_ctrl_c_ends_what_waits(etcd: Any) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT))
+    before = threading.active_count()
+    with (  # noqa: PT012
+        pytest.raises(KeyboardInterrupt),
+        triode.connect_sync(etcd.address) as client,
+        client.watch("nothing ever happens") as watch,
+    ):
+        timer.start()
+        next(watch)
+    timer.join()
+    assert threading.active_count() == before
