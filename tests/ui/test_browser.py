@@ -204,11 +204,11 @@ def _b64(text: str) -> str:
 
 def test_leases(server: Any, api: Any, open_page: OpenPage) -> None:
     """A lease counts down and goes, with its key; a longer one is revoked, after a question."""
-    short, long = api.grant(3, 0x5EED), api.grant(500, 0x10E6)
+    short, long = api.grant(4, 0x5EED), api.grant(500, 0x10E6)
     api.put("leased/short", "x", lease=short)
     api.put("leased/long", "x", lease=long)
     page = open_page(server.port, "#leases")
-    wait_row(page, "#lease-rows tbody tr", "5eed", "leased/short", "granted for 3 s")
+    wait_row(page, "#lease-rows tbody tr", "5eed", "leased/short", "granted for 4 s")
     left = "Number(document.querySelector('#lease-rows .left').innerText.match(/(\\d+) s/)[1])"
     before = page.run(left)
     page.wait(f"{left} < {before}")

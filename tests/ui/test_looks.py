@@ -174,7 +174,7 @@ def test_by_keyboard_alone(busy: Any, open_page: OpenPage) -> None:
             break
     page.press("Enter", windowsVirtualKeyCode=13, text="\r")
     page.wait_text("#crumbs", "config/")
-    page.run("document.querySelector('#key-rows a').focus()")
+    page.wait("document.activeElement.innerText.startsWith('app.json')")
     page.press("Enter", windowsVirtualKeyCode=13, text="\r")
     page.wait("document.querySelectorAll('.history li').length > 2")
     page.run("document.querySelector('[data-focus=edit]').focus()")
@@ -191,3 +191,4 @@ def test_on_a_phone_a_key_takes_the_whole_width(busy: Any, open_page: OpenPage) 
     assert not page.run("document.querySelector('#key-rows').checkVisibility()")
     page.click("#detail .back")
     page.wait("document.querySelector('#key-rows').checkVisibility()")
+    assert page.run("document.activeElement.innerText").startswith("app.json")

@@ -56,12 +56,17 @@ function openDetail(key) {
   $("panes").classList.toggle("open", key !== null);
   if (key === null && detail.key === null && $("detail").childElementCount) return;
   if (key !== null && detail.key !== null && same(key, detail.key)) return;
+  const narrow = matchMedia("(max-width: 1000px)").matches;
+  if (narrow && key === null && detail.key !== null) $("key-rows").kept?.get(idOf(detail.key))?.firstElementChild.focus();
   Object.assign(detail, { key, entries: [], total: 0, chosen: 0, form: null, all: false, revision: -1, busy: null });
   if (key === null) $("detail").replaceChildren(h("p", { class: "pick" }, "Choose a key to see its value and its past."));
   else {
     $("detail").replaceChildren(...headOf(key), h("p", { class: "soft" }, "Reading…"));
     readDetail();
-    if (matchMedia("(max-width: 1000px)").matches) scrollTo(0, 0);
+    if (narrow) {
+      scrollTo(0, 0);
+      $("detail").focus();
+    }
   }
 }
 

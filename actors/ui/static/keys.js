@@ -105,7 +105,10 @@ function updateRow(element, row) {
 
 function showKeys(rows, remaining) {
   keys.rows = rows;
+  const inList = $("key-rows").contains(document.activeElement);
   sync($("key-rows"), rows, (row) => row.id, makeRow, updateRow);
+  // who has gone into a folder by the keyboard goes on there
+  if (inList && !$("key-rows").contains(document.activeElement)) $("key-rows").querySelector("a")?.focus();
   const first = (keys.pages.length - 1) * ROWS_PER_PAGE + 1;
   $("keys-empty").hidden = rows.length > 0;
   if (!rows.length) setText($("keys-empty"), emptyText());
