@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from .colour import wanted
 from .goquote import as_bytes
 
 __all__ = ["complain", "die_of", "leaf"]
@@ -19,6 +20,8 @@ def complain(text: str, *, prefix: str = "Error: ") -> None:
         if stream is None:
             sys.stderr.write(f"{prefix}{text}\n")
         else:
+            if prefix == "Error: " and wanted(sys.stderr):
+                prefix = "\x1b[31mError:\x1b[0m "
             stream.write(as_bytes(f"{prefix}{text}\n"))
             stream.flush()
     except OSError:

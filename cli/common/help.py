@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from .command import Command
 from .flags import Flag, Kind
+from .goquote import as_text
 from .output import Output
 from .program import Program, help_flag
 from .tabs import align
 
 __all__ = ["flag_lines", "help_text", "print_help"]
 
+_HEADING: Final = re.compile(r"^[A-Z][A-Za-z ]*:$", re.MULTILINE)
+
 
 def print_help(program: Program, command: Command, out: Output) -> None:
     """Write a command's help."""
-    out.write(help_text(program, command))
+    text = help_text(program, command)
+    if out.colours:
+        text = _HEADING.sub(lambda found: as_text(out.painted(found[0], "bold")), text)
+    out.write(text)
     out.flush()
 
 

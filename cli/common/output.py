@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from .exits import IO_FAILED, Failure
 from .goquote import as_bytes
 
 __all__ = ["Output"]
@@ -22,13 +23,23 @@ class Output:
         self.colours = colours
 
     def write(self, data: bytes | str) -> None:
-        """Write as it is."""
-        self._stream.write(as_bytes(data))
+        """Write as it is.
+
+        Raises:
+            BrokenPipeError: the reader has left.
+            Failure: it cannot be written for another reason (exit code 6).
+        """
+        try:
+            self._stream.write(as_bytes(data))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from None
 
     def line(self, text: bytes | str = b"", style: str = "") -> None:
         """Write a line; in a style of `colour.STYLES` if colours are wanted."""
-        self._stream.write(self.painted(text, style) if style else as_bytes(text))
-        self._stream.write(b"\n")
+        self.write(self.painted(text, style) if style else text)
+        self.write(b"\n")
 
     def painted(self, text: bytes | str, style: str) -> bytes:
         """Text in a style, if colours are wanted."""
@@ -39,5 +50,14 @@ class Output:
         return paint(text, style)
 
     def flush(self) -> None:
-        """Hand over to the system what was written."""
-        self._stream.flush()
+        """Hand over to the system what was written. Raises as `write` does."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from None
+
+
+def _unwritten(error: OSError) -> Failure:
+    return Failure(f"write: {(error.strerror or str(error)).lower()}", IO_FAILED)

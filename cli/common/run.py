@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 from .colour import wanted
 from .command import Command, Invocation
 from .errors import complain, die_of, leaf
-from .exits import ERROR, OK, Failure
+from .exits import ERROR, IO_FAILED, OK, Failure
 from .flags import HELP, FlagError, parse
 from .output import Output
 from .program import Program, UnknownCommand
+from .standard_files import open_missing
 
 __all__ = ["execute", "main"]
 
@@ -27,6 +28,7 @@ def main(program: Program) -> NoReturn:
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    open_missing()
     colours = wanted(sys.stdout)
     code = execute(program, sys.argv[1:], Output(sys.stdout.buffer, colours=colours))
     os._exit(code)
@@ -41,6 +43,9 @@ def execute(program: Program, arguments: Sequence[str], out: Output) -> int:
     try:
         code = _execute(program, arguments, out)
         out.flush()
+    except Failure as failure:  # what was printed cannot be written
+        complain(failure.text)
+        return failure.code
     except BrokenPipeError:
         die_of(signal.SIGPIPE)  # who read our output has seen enough
     except KeyboardInterrupt:
@@ -117,7 +122,8 @@ def _run(program: Program, command: Command, invocation: Invocation) -> int:
         shown = failure
     except BaseException as error:  # noqa: BLE001 - nothing ends in a traceback
         shown = _explain(program, error)
-    invocation.out.flush()
+    if shown.code != IO_FAILED:
+        invocation.out.flush()
     if shown.text:
         complain(shown.text)
     return shown.code

@@ -213,3 +213,31 @@ def test_every_shell_has_its_script(here: Callable[..., Any]) -> None:
     assert wrong.code == 1
     assert wrong.errors[0] == 'Error: invalid argument "tcsh" for "triodectl completion"'
     assert here("completion").errors[0] == "Error: accepts 1 arg(s), received 0"
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [
+        ("get a >&-", 0, ""),
+        ("get >&-", 128, "Error: get command needs one argument as key"),
+        ("get a --foo >&-", 1, "Error: unknown flag: --foo"),
+        ("put a <&-", 128, "Error: put command needs 1 argument and input from stdin"),
+        ("txn <&-", 3, "Error: EOF"),
+        ("watch -i <&-", 3, "Error: error reading watch request line: EOF"),
+        ("get 2>&-", 128, ""),
+        ("get closed >/dev/full", 6, "Error: write: no space left on device"),
+        ("get --help >/dev/full", 6, "Error: write: no space left on device"),
+    ],
+)
+def test_files_that_are_closed_or_full(
+    server: Any, ctl: Callable[..., Any], redirected: str, code: int, said: str
+) -> None:
+    ctl("put", "closed", "1")
+    done = subprocess.run(
+        ["sh", "-c", f"exec {TRIODECTL} --endpoints {server.address} {redirected}"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert bool(done.stderr) == bool(said)
