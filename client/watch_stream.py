@@ -133,10 +133,11 @@ class WatchStream:
             await trio.sleep(PAUSE_SECONDS[min(self._failures, len(PAUSE_SECONDS) - 1)])
             self._failures += 1
             error = await self._call()
-            if error is not None and not lasting(error):
-                self._fail(error)
-            elif isinstance(error, _STALE_LOGIN):
+            if isinstance(error, _STALE_LOGIN) and self._logins < LOGIN_ATTEMPTS_MAX:
+                self._logins += 1
                 await self._log_in_again()
+            elif error is not None and not lasting(error):
+                self._fail(error)
 
     async def _call(self) -> EtcdError | None:
         """Make the call once, to its end: how it ended."""
@@ -152,9 +153,10 @@ class WatchStream:
 
     async def _log_in_again(self) -> None:
         """Let the channel learn by a call, as it does, that its token is not good any more."""
-        request = RangeRequest(key=next(iter(self.watches)).create.key, count_only=True)
-        with suppress(EtcdError):
-            await self._channel.unary(_RANGE, request.SerializeToString())
+        for watch in list(self.watches)[:1]:
+            request = RangeRequest(key=watch.create.key, count_only=True)
+            with suppress(EtcdError):
+                await self._channel.unary(_RANGE, request.SerializeToString())
 
     def _begin(self) -> None:
         """All watches are to be created anew, where they were."""
@@ -201,15 +203,14 @@ class WatchStream:
     # --- responses ------------------------------------------------------------------------------
 
     async def _read(self, stream: ChannelStream) -> None:
-        for watch in list(self.watches):
-            if watch.full:
-                await self._wait_for(watch)
+        for slow in [watch for watch in self.watches if watch.full]:
+            await self._wait_for(slow)
         while (data := await stream.receive()) is not None:
             response = WatchResponse.FromString(data)
             self._failures = 0
             if response.created:
                 self._take_created(response)
-            elif (watch := self._by_id.get(response.watch_id)) is not None:  # type: ignore[assignment]
+            elif (watch := self._by_id.get(response.watch_id)) is not None:
                 if response.canceled:
                     self._take_end(watch, response)
                     continue
@@ -249,9 +250,7 @@ class WatchStream:
         else:
             error = reason_of(response.cancel_reason)
             if isinstance(error, _STALE_LOGIN):
-                self._logins += 1
-                if self._logins < LOGIN_ATTEMPTS_MAX:
-                    raise error
+                raise error  # the call is over: its token is not good any more
             watch.fail(error)
         self.remove(watch)
 
@@ -269,8 +268,10 @@ class WatchStream:
             await watch.wait_room()
         if len(self.watches) == 1 and watch in self.watches:
             self.stalled = True
-            await watch.wait_room()
-            self.stalled = False
+            try:
+                await watch.wait_room()
+            finally:
+                self.stalled = False
         elif watch.full and watch in self.watches:
             self.remove(watch)
             self._move_out(watch, self._metadata)
@@ -288,6 +289,4 @@ def lasting(error: EtcdError) -> bool:
     """Whether a streaming call may succeed if it is made again: the rule of clientv3."""
     if isinstance(error, UntrustedServer | ClientClosed):
         return False
-    if isinstance(error, _STALE_LOGIN):
-        return True
     return error.status in {Code.UNAVAILABLE, Code.INTERNAL}

@@ -192,6 +192,18 @@ async def test_a_token_that_is_not_good_any_more_is_replaced() -> None:
             assert (await anext(watch)).value == b"1"
 
 
+async def test_a_login_that_is_never_good_ends_the_watch() -> None:
+    config = triode.Config(backend="memory", listen_client_urls=())
+    async with triode.open_node(config) as node:
+        errors: list[EtcdError] = [InvalidAuthToken() for _ in range(100)]
+        channel = FailingChannel(NodeChannel(node.dispatcher, node.outbox), errors)
+        async with opened(channel) as client:
+            with pytest.raises(InvalidAuthToken):
+                async with client.watch("k"):
+                    raise AssertionError
+        assert len(channel.calls) == watch_stream.LOGIN_ATTEMPTS_MAX
+
+
 class FailingChannel(BreakingChannel):
     """Opening a stream fails with each of the errors, in turn; then it does not."""
 
