@@ -34,6 +34,10 @@ class UnaryCall:
         self._task = task
         self._message: bytes | None = None
 
+    def answered(self, data: bytes) -> None:
+        """The answer has come, and the call has succeeded."""
+        trio.lowlevel.reschedule(self._task, outcome.Value(data))
+
     def message(self, data: bytes) -> None:
         """The answer has come; the status follows."""
         self._message = data
@@ -79,6 +83,11 @@ class StreamCall:
         return self.over and not self._processed
 
     # --- what the connection says -----------------------------------------------------------------
+
+    def answered(self, data: bytes) -> None:
+        """The only message, and the end."""
+        self.message(data)
+        self.finished(None, processed=True)
 
     def message(self, data: bytes) -> None:
         """The next message has come."""

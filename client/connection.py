@@ -134,7 +134,8 @@ class Connection:
             or session.backlog_bytes_total > UNSENT_BYTES_MAX
         ):
             await self._wait_room()
-        self._check_size(message)
+        if len(message) > self._options.max_send_bytes:
+            raise self._too_large(message)
         stream_id = session.call(path, message, metadata=metadata, timeout_ns=timeout_ns)
         self._calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
         self._send()
@@ -166,12 +167,10 @@ class Connection:
             self._after_call()
             self.send_soon()
 
-    def _check_size(self, message: bytes) -> None:
-        size, most = len(message), self._options.max_send_bytes
-        if size > most:
-            text = f"trying to send message larger than max ({size} vs. {most})"
-            error = EtcdError(text, code=Code.RESOURCE_EXHAUSTED)
-            raise CallFailed(error, processed=False)
+    def _too_large(self, message: bytes) -> CallFailed:
+        most = self._options.max_send_bytes
+        text = f"trying to send message larger than max ({len(message)} vs. {most})"
+        return CallFailed(EtcdError(text, code=Code.RESOURCE_EXHAUSTED), processed=False)
 
     async def _wait_room(self) -> None:
         """Wait until a call may be made: the server bounds streams, and bytes."""
@@ -318,10 +317,9 @@ class Connection:
         calls = self._calls
         for event in events:
             if type(event) is Answered:
-                call = calls.pop(event.stream_id)
-                call.message(event.data)
-                call.finished(None, processed=True)
-                self._after_call()
+                calls.pop(event.stream_id).answered(event.data)
+                if self._room or self.retired.is_set():
+                    self._after_call()
             elif type(event) is Message:
                 calls[event.stream_id].message(event.data)
             elif isinstance(event, Finished):

@@ -31,14 +31,12 @@ def put_request(
     ignore_lease: bool = False,
 ) -> PutRequest:
     """A put; see `KVCalls.put`."""
-    return PutRequest(
-        key=space.full(key),
-        value=as_bytes(value),
-        lease=lease,
-        prev_kv=prev_kv,
-        ignore_value=ignore_value,
-        ignore_lease=ignore_lease,
-    )
+    request = PutRequest(key=space.full(key), value=as_bytes(value), lease=lease)
+    if prev_kv or ignore_value or ignore_lease:
+        request.prev_kv = prev_kv
+        request.ignore_value = ignore_value
+        request.ignore_lease = ignore_lease
+    return request
 
 
 def range_request(
