@@ -6,7 +6,8 @@ Two loads: one put after the other, and 100 tasks (threads, for python-etcd3) th
 server is etcd without fsync on a file system in memory, so that it, and not the disk, is what clients wait for;
 `--durable` adds one with fsync. Each client is a process of its own; the others are installed into virtual
 environments below `--venvs`, which are kept. CPU is the client's own, in microseconds per put: what is left of the
-time is the server's and the kernel's.
+time is the server's, and on few cores the server is what all clients wait for; puts a second for each core of CPU that
+a client uses tell them apart even then.
 """
 
 from __future__ import annotations
@@ -165,7 +166,8 @@ def measure(port: int, venvs: Path, runs: int, sizes: tuple[int, int]) -> None:
             rate, cpu = median[load]
             ratio = medians["ours"][load][0] / rate
             more = "" if name == "ours" else f"   ours is {ratio:.1f} times that"
-            print(f"    {name:14} {rate:9,.0f} puts/s   {cpu:6.0f} µs CPU a put{more}")
+            core = f"{cpu:5.0f} µs CPU a put: {1e6 / cpu:7,.0f}/s a core"
+            print(f"    {name:14} {rate:9,.0f} puts/s   {core}{more}")
 
 
 def main() -> None:
