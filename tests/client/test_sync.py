@@ -16,12 +16,14 @@ from triode.client.errors import ClientClosed, EndpointError, LeaseLost
 from triode.client.sync import SyncClient
 
 
-@pytest.fixture(params=["etcd", "triode"])
+@pytest.fixture(scope="module")
+def daemon(launch_triode_once: Callable[..., Any]) -> Any:
+    return launch_triode_once("--backend", "memory")
+
+
+@pytest.fixture(params=["etcd", "daemon"])
 def client(request: pytest.FixtureRequest) -> Iterator[SyncClient]:
-    if request.param == "etcd":
-        server = request.getfixturevalue("etcd")
-    else:
-        server = request.getfixturevalue("launch_triode_once")("--backend", "memory")
+    server = request.getfixturevalue(request.param)
     with triode.connect_sync(server.address, call_timeout=20) as client:
         yield client
 
