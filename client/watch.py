@@ -46,6 +46,7 @@ class Watch:
             may have been missed.
         id: the server's number for it on the present stream, or None.
         stream: what carries it.
+        refusals: how often servers have refused it since one took it.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Watch:
         self.id: int | None = None
         self.stream: Carrier | None = None
         self.created = False
+        self.refusals = 0
         self._cut = cut
         self._yields_progress = yields_progress
         self._resume_compacted = resume_compacted
@@ -178,6 +180,7 @@ class Watch:
         if not self.position:
             self.position = revision + 1
         self.created = True
+        self.refusals = 0
         self._news.set()
 
     def accept(self, response: WatchResponse, size: int) -> None:

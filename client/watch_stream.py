@@ -10,12 +10,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import trio
 
-from ..errors import AuthOldRevision, Code, EtcdError, InvalidAuthToken, WatchCanceled, by_text
+from ..errors import (
+    AuthOldRevision,
+    Code,
+    EtcdError,
+    InvalidAuthToken,
+    PermissionDenied,
+    WatchCanceled,
+    by_text,
+)
 from ..rpc.methods import METHODS
 from ..rpc.pb.rpc_pb2 import (
     RangeRequest,
@@ -25,7 +32,7 @@ from ..rpc.pb.rpc_pb2 import (
     WatchResponse,
 )
 from .contract import Channel, ChannelStream, Metadata
-from .errors import ClientClosed, UntrustedServer
+from .errors import ClientClosed, ConnectionLost, UntrustedServer
 from .watch import Watch
 
 __all__ = ["STALL_SECONDS_MAX", "WatchStream", "lasting"]
@@ -154,9 +161,17 @@ class WatchStream:
     async def _log_in_again(self) -> None:
         """Let the channel learn by a call, as it does, that its token is not good any more."""
         for watch in list(self.watches)[:1]:
-            request = RangeRequest(key=watch.create.key, count_only=True)
-            with suppress(EtcdError):
-                await self._channel.unary(_RANGE, request.SerializeToString())
+            await self._may_read(watch)
+
+    async def _may_read(self, watch: Watch) -> bool:
+        """Whether the user may read what is watched. A token that is not good any more is replaced by the way."""
+        create = watch.create
+        request = RangeRequest(key=create.key, range_end=create.range_end, limit=1, keys_only=True)
+        try:
+            await self._channel.unary(_RANGE, request.SerializeToString())
+        except EtcdError:
+            return False
+        return True
 
     def _begin(self) -> None:
         """All watches are to be created anew, where they were."""
@@ -209,10 +224,10 @@ class WatchStream:
             response = WatchResponse.FromString(data)
             self._failures = 0
             if response.created:
-                self._take_created(response)
+                await self._take_created(response)
             elif (watch := self._by_id.get(response.watch_id)) is not None:
                 if response.canceled:
-                    self._take_end(watch, response)
+                    await self._take_end(watch, response)
                     continue
                 watch.accept(response, len(data))
                 if watch.full:
@@ -220,7 +235,7 @@ class WatchStream:
             elif response.watch_id < 0 and not response.events and not response.canceled:
                 await self._take_progress(response, len(data))
 
-    def _take_created(self, response: WatchResponse) -> None:
+    async def _take_created(self, response: WatchResponse) -> None:
         """The answer to the oldest creation: a server answers in order."""
         if not self._creating:
             return
@@ -231,17 +246,22 @@ class WatchStream:
             if not response.canceled:
                 self._cancel(response.watch_id)
         elif response.canceled:
-            self._take_end(watch, response)
+            taken = response.watch_id in self._by_id
+            await self._take_end(watch, response)
+            if taken:
+                # etcd 3.5.1 refuses in the name of watch 0, and then tells that one nothing more.
+                raise ConnectionLost("a refused watch has taken another's number along")
         else:
             self._logins = 0
             watch.id = response.watch_id
             self._by_id[response.watch_id] = watch
             watch.take_created(response.header.revision)
 
-    def _take_end(self, watch: Watch, response: WatchResponse) -> None:
+    async def _take_end(self, watch: Watch, response: WatchResponse) -> None:
         """The server has ended one watch, or refuses it."""
-        self._by_id.pop(response.watch_id, None)
-        watch.id = None
+        if watch.id is not None:
+            self._by_id.pop(watch.id, None)
+            watch.id = None
         if response.compact_revision:
             if watch.compacted(response.compact_revision):
                 self._to_create.append(watch)
@@ -249,10 +269,19 @@ class WatchStream:
                 return
         else:
             error = reason_of(response.cancel_reason)
-            if isinstance(error, _STALE_LOGIN):
-                raise error  # the call is over: its token is not good any more
+            if await self._is_stale(watch, error):
+                raise InvalidAuthToken  # ends the call: the next one has another token
             watch.fail(error)
         self.remove(watch)
+
+    async def _is_stale(self, watch: Watch, error: EtcdError) -> bool:
+        """Whether it is the call's token that is refused, and not the watch. etcd 3.5.1 says the same of both."""
+        if watch.refusals == LOGIN_ATTEMPTS_MAX:
+            return False
+        watch.refusals += 1
+        if isinstance(error, PermissionDenied):
+            return await self._may_read(watch)
+        return isinstance(error, _STALE_LOGIN)
 
     async def _take_progress(self, response: WatchResponse, size: int) -> None:
         """All watches of the stream are as far as it says."""
