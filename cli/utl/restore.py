@@ -26,13 +26,13 @@ import trio
 from ...actors import membership_changes
 from ...actors.bootstrap import check_advertised, first_members
 from ...actors.member import Member, cluster_id
+from ...backends import registry
 from ...backends.bbolt_file import BboltView
 from ...backends.bbolt_image import SHA256_BYTES
 from ...backends.buffer import Backend
 from ...backends.contract import View
 from ...backends.faults import fail_os
 from ...backends.lock import DIRECTORY_LOCK, lock_directory
-from ...backends.registry import engine_class, open_engine
 from ...config import Config, parse_initial_cluster
 from ...errors import ConfigError, CorruptData, StorageError
 from ...mvcc.alarm import BUCKET as ALARMS
@@ -221,7 +221,10 @@ def _build(order: Order, view: View, members: list[Member], mine: Member) -> Non
     """Everything, or nothing."""
     disk = RealDisk()
     part = order.data_dir / PART
-    engine_class(order.backend)  # refuse a name that is none before anything is made
+    if not registry.engine_class(order.backend).durable:
+        raise ConfigError(
+            f"backend {order.backend!r} keeps nothing on disk: there is nothing to restore to"
+        )
     made = not order.data_dir.exists()
     disk.make_dir(order.data_dir)
     try:
@@ -258,7 +261,7 @@ def _remove_made(data_dir: Path) -> None:
 
 def _build_database(order: Order, view: View, snap_dir: Path, members: list[Member]) -> None:
     path = snap_dir / f"db.{order.backend}"
-    engine = open_engine(order.backend, path)
+    engine = registry.open_engine(order.backend, path)
     try:
         with progress("copying rows", total_bytes(view)) as on_bytes:
             engine.replace(Watched(view, on_bytes))

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from triode.backends import registry
 from triode.backends.contract import Batch
 from triode.backends.registry import open_engine
+from triode.backends.sqlite import SqliteEngine
 from triode.backends.sqlite_file import SqliteFileView
 
 Utl = Callable[..., Any]
@@ -69,3 +71,35 @@ def test_readers_share_and_keep_writers_out(
             assert done.code == 1
             assert "is in use" in done.err
         assert utl("defrag", "--data-dir", data_dir).code == 0
+
+
+class OtherEngine(SqliteEngine):
+    """Stands for a third party's: another name, and a file that only it knows how to open."""
+
+    name = "other"
+
+
+def test_another_engine(
+    rows: Any, write_snapshot: Utl, tmp_path: Path, utl: Utl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its database is opened by itself, and all commands work on it."""
+    known = registry.engine_class
+    monkeypatch.setattr(
+        registry, "engine_class", lambda name: OtherEngine if name == "other" else known(name)
+    )
+    where = tmp_path / "data"
+    snapshot = write_snapshot(rows)
+    words = ["snapshot", "restore", snapshot, "--data-dir", where]
+    refused = utl(*words, "--backend", "memory")
+    assert refused.code == 1
+    assert "keeps nothing on disk" in refused.err
+    assert "there is no backend 'odd'" in utl(*words, "--backend", "odd").err
+    assert not where.exists()
+    assert utl(*words, "--backend", "other").code == 0
+    assert (where / "member" / "snap" / "db.other").exists()
+    assert utl("check", where).code == 0
+    assert utl("metadata", where, "-w", "json").json["backend"] == "other"
+    assert utl("hashkv", where, "-w", "json").json == utl("hashkv", snapshot, "-w", "json").json
+    assert utl("defrag", "--data-dir", where).code == 0
+    assert utl("migrate", "--data-dir", where, "--target-version", "3.6").code == 0
+    assert 'value="3.6.0"' in utl("backend", "dump", where, "meta").out
