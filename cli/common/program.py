@@ -49,7 +49,7 @@ class Program:
         version: of what it speaks for: "3.6.0".
         api_version: "3.6"; "" if it has none.
         package: that the modules' names are relative to.
-        modules: its top commands, sorted, and the module whose `COMMANDS` has each.
+        modules: its top commands, in the order of suggestions, and the module whose `COMMANDS` has each.
         flags: taken by every command.
         invocation: the class of what `run` gets.
         explain: makes a Failure of an exception that commands let through, or None.
@@ -126,7 +126,7 @@ class Program:
     def _unknown(self, word: str) -> str:
         from .suggest import did_you_mean
 
-        names = sorted((*self.modules, HELP))
+        names = (*self.modules, HELP)
         return f'unknown command "{word}" for "{self.name}"' + did_you_mean(word, names)
 
 
