@@ -178,11 +178,6 @@ class SocketChannel:
                     raise failure.error from None
             await trio.sleep(wait)
 
-    def forget_login(self) -> None:
-        """The server has said within a stream that it does not know the token."""
-        if self._credentials is not None:
-            self._credentials.forget(self._credentials.token)
-
     async def _authenticate(self, request: bytes) -> bytes:
         return await self.unary(METHODS[AUTHENTICATE], request)
 

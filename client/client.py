@@ -148,6 +148,8 @@ async def _nursery() -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             try:
                 yield nursery
+            except trio.Cancelled:
+                raise
             except BaseException as error:  # noqa: BLE001  # raised again below
                 raised = error
             nursery.cancel_scope.cancel()

@@ -352,6 +352,24 @@ async def test_what_the_block_raises_comes_out_as_it_is(servers: Any) -> None:
                 raise KeyError("mine")
 
 
+async def test_the_block_can_be_cancelled_and_what_runs_beside_it_can_fail(servers: Any) -> None:
+    async def fail() -> None:
+        raise ValueError("beside")
+
+    async with servers.scripted() as server:
+        with trio.move_on_after(0.05) as scope:
+            async with triode.connect(server.address) as client:
+                await client.put("a", "1")
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+        with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+            async with triode.connect(server.address) as client:
+                await client.put("a", "1")
+                client.nursery.start_soon(fail)
+                await trio.sleep_forever()
+        assert [str(one) for one in caught.value.exceptions] == ["beside"]
+
+
 async def test_metadata_for_a_leader(servers: Any) -> None:
     async with servers.scripted() as server, triode.connect(server.address) as client:
         await client.put("a", "1")
