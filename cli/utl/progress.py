@@ -68,5 +68,8 @@ class _Bar:
         )
         task = bar.add_task(self._title, total=max(self._total, self._done), completed=self._done)
         bar.start()
+        bar.console.show_cursor(
+            True
+        )  # Ctrl-C ends the program at once, and nobody would show it again
         self._advance = lambda count: bar.advance(task, count)
         self.stop = bar.stop

@@ -77,6 +77,9 @@ def rewrite_bbolt(path: Path, content: View) -> int:
             file.fdatasync()
         finally:
             file.close()
+        owner = os.fstat(old)
+        if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(part, owner.st_uid, owner.st_gid)  # root must not lock etcd's own user out
         disk.rename(part, path)
         disk.fsync_dir(path.parent)
         # An etcd that waits for the lock waits on the old file, and would serve from it though it has no

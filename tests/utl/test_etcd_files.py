@@ -153,6 +153,17 @@ def test_etcd_goes_on_after_our_defrag(
     assert server.ctl("defrag").returncode == 0
 
 
+def test_the_database_stays_its_owners(etcd_dir: Path, utl: Utl) -> None:
+    """Root may defragment what etcd's own user serves afterwards."""
+    database = etcd_dir / "member" / "snap" / "db"
+    if os.getuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(database, 12345, 23456)
+    assert utl("defrag", "--data-dir", etcd_dir).code == 0
+    found = database.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o600)
+
+
 def test_a_running_etcd_is_left_alone(launch_etcd: Callable[..., Any], utl: Utl) -> None:
     server = launch_etcd()
     server.ctl("put", "a", "1")

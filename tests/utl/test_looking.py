@@ -103,3 +103,19 @@ def test_another_engine(
     assert utl("defrag", "--data-dir", where).code == 0
     assert utl("migrate", "--data-dir", where, "--target-version", "3.6").code == 0
     assert 'value="3.6.0"' in utl("backend", "dump", where, "meta").out
+
+
+def test_what_a_dead_restore_has_left_is_no_obstacle(
+    rows: Any, write_snapshot: Utl, tmp_path: Path, utl: Utl
+) -> None:
+    """After `kill -9` in its midst there is a half-made part, and a lock that nobody has."""
+    where = tmp_path / "data"
+    (where / "member.part" / "snap").mkdir(parents=True)
+    (where / "member.part" / "snap" / "db.sqlite").write_bytes(b"half")
+    (where / ".lock").touch()
+    assert utl("snapshot", "restore", write_snapshot(rows), "--data-dir", where).code == 0
+    assert sorted(path.name for path in where.iterdir()) == [".lock", "member"]
+    assert utl("check", where).code == 0
+    again = utl("snapshot", "restore", write_snapshot(rows), "--data-dir", where)
+    assert again.code == 1
+    assert "not empty or could not be read" in again.err
