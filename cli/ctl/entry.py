@@ -1,8 +1,9 @@
-"""What the script `triodectl` calls: it tunes the collector before anything else is imported."""
+"""What the script `triodectl` calls: it prepares the interpreter before anything else is imported."""
 
 from __future__ import annotations
 
 import gc
+import signal
 from typing import Final, NoReturn
 
 __all__ = ["main"]
@@ -13,6 +14,7 @@ GC_OBJECTS: Final = 100_000
 
 def main() -> NoReturn:
     """Run `triodectl` with the process's command line."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on, Ctrl-C shows no inside
     gc.set_threshold(GC_OBJECTS, 20, 100)
     from .main import main as run
 

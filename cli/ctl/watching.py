@@ -92,12 +92,22 @@ class Watches:
     def __init__(self) -> None:
         self.open: list[Watch] = []
         self.progress_asked = False
+        self._owed = False  # progress was asked for before anything was open
 
     async def request_progress(self) -> None:
         """Ask how far the server is; one answer is for all watches, as they share a stream."""
         self.progress_asked = True
         if self.open:
             await self.open[0].request_progress()
+        else:
+            self._owed = True
+
+    async def add(self, opened: Watch) -> None:
+        """Take a watch that is open from now on, and ask what could not be asked before."""
+        self.open.append(opened)
+        if self._owed:
+            self._owed = False
+            await opened.request_progress()
 
 
 async def watch(ctx: Context, client: Client, what: Wanted, watches: Watches) -> None:
@@ -120,7 +130,7 @@ async def watch(ctx: Context, client: Client, what: Wanted, watches: Watches) ->
                 progress_notify=what.progress,
             ) as opened:
                 waiting.cancel()
-                watches.open.append(opened)
+                await watches.add(opened)
                 async for response in opened.batches():
                     await _show(ctx, what, response, progress=watches.progress_asked)
     except* EtcdError as errors:
