@@ -16,7 +16,11 @@ from ..h2.frames import (
     END_STREAM,
     FRAME_HEADER_BYTES,
     HEADERS,
+    PING,
+    WINDOW_BYTES_MAX,
+    WINDOW_UPDATE,
     frame_head,
+    ping,
 )
 from ..h2.streams import AWAITED
 from .framing import PREFIX_BYTES, Deframer, read_prefix
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "ClientCall", "take_frames"]
 
+REPLIES_BYTES_MAX: Final = 1 << 16
+"""Of acknowledgements that wait to be written; more of them take the long way, which has a bound."""
+_PING: Final = 8 << 8 | PING
+_WINDOW_UPDATE: Final = 4 << 8 | WINDOW_UPDATE
 _TRAILERS: Final = END_HEADERS | END_STREAM
 _make = tuple.__new__
 
@@ -75,6 +83,9 @@ def take_frames(
                 other(data[at:])  # a fault, which need not be waited for
                 at = end
             break
+        if not stream_id and _usual(conn, word, flags, data[start:stop]):
+            at = stop
+            continue
         kind = word & 255
         stream = streams.get(stream_id)
         call = calls.get(stream_id)
@@ -116,6 +127,21 @@ def take_frames(
     if received and (renewal := windows.received(received)):
         conn.outbox.frames.append(renewal)
     return at
+
+
+def _usual(conn: Connection, word: int, flags: int, payload: bytes) -> bool:
+    """Take a PING, or credit of the connection: grpc-go sends one of each with every answer."""
+    outbox = conn.outbox
+    if word == _PING and not flags and outbox.wrote and conn.replies_bytes < REPLIES_BYTES_MAX:
+        outbox.wrote = False
+        conn.reply(ping(payload, ack=True))
+        return True
+    if word == _WINDOW_UPDATE and not outbox.waiting:
+        credit = int.from_bytes(payload, "big") & WINDOW_BYTES_MAX
+        if credit and outbox.window + credit <= WINDOW_BYTES_MAX:
+            outbox.window += credit
+            return True
+    return False
 
 
 def _plain(head: Any) -> bool:

@@ -19,7 +19,7 @@ from triode.rpc.grpc.client import (
 )
 from triode.rpc.grpc.events import Request
 from triode.rpc.grpc.server import GrpcServer
-from triode.rpc.h2.frames import ping
+from triode.rpc.h2.frames import ping, window_update
 from triode.rpc.h2.limits import Limits
 
 UNARY = "/etcdserverpb.KV/Put"
@@ -43,8 +43,12 @@ def transcript(answers: list[tuple[int, bytes | None]], noise: bool) -> tuple[by
             server.respond(requests[at].stream_id, message)
         out += server.data_to_send()
         if noise:
-            out += ping(b"12345678", ack=False)
+            out += ping(b"12345678", ack=False) + window_update(0, 1000)
     return out, len(answers), greeting
+
+
+left: list[tuple[int, int]] = []
+"""The credit that clients had at the end, and the pings that they have answered."""
 
 
 def replay(data: bytes, calls: int, cuts: list[int], *, answered: bool) -> list[ClientEvent]:
@@ -57,7 +61,8 @@ def replay(data: bytes, calls: int, cuts: list[int], *, answered: bool) -> list[
     for start, stop in pairwise(places):
         events += client.receive(data[start:stop])
     assert client.open_calls == 0
-    assert b"\x01" in client.data_to_send()  # SETTINGS are acknowledged
+    sent = client.data_to_send()
+    left.append((client.connection.outbox.window, sent.count(ping(b"12345678", ack=True))))
     return events
 
 
@@ -90,6 +95,8 @@ def test_it_says_the_same(
     long = replay(data, calls, cuts, answered=False)
     short = replay(data, calls, cuts, answered=True)
     assert plain(short) == plain(long)
+    assert left[-1] == left[-2]
+    assert left[-1][1] == (calls if noise else 0)
 
 
 def test_it_is_taken() -> None:
