@@ -117,17 +117,17 @@ class Running:
 class Terminal:
     """A command on a terminal of 200 columns."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], *, colours: bool) -> None:
         self.master, worker = pty.openpty()
-        os.set_inheritable(worker, True)
-        os.environ.setdefault("TERM", "xterm")
         program = "import os,sys,pty; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, *words],
             stdin=worker,
             stdout=worker,
             stderr=worker,
-            env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "50"},
+            env=ENVIRONMENT
+            | {"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "50"}
+            | ({} if colours else {"NO_COLOR": "1"}),
             start_new_session=False,
         )
         os.close(worker)
@@ -171,18 +171,27 @@ class Terminal:
 
 @pytest.fixture(params=["etcd", "triode"])
 def server(request: pytest.FixtureRequest) -> Any:
-    """A server that all tests of a module share; each uses keys of its own."""
+    """A server that all tests share; each uses keys of its own."""
     return request.getfixturevalue(f"shared_{request.param}")
 
 
-@pytest.fixture(scope="module")
-def shared_etcd(launch_etcd_once: Callable[..., Any]) -> Any:
-    return launch_etcd_once()
+@pytest.fixture(scope="session")
+def launchers(pytestconfig: pytest.Config) -> Any:
+    """The module above this one, which knows how to start servers."""
+    plugins = pytestconfig.pluginmanager.get_plugins()
+    return next(plugin for plugin in plugins if hasattr(plugin, "triode_launcher"))
 
 
-@pytest.fixture(scope="module")
-def shared_triode(launch_triode_once: Callable[..., Any]) -> Any:
-    return launch_triode_once("--ui", "read-only", backend="memory")
+@pytest.fixture(scope="session")
+def shared_etcd(launchers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with launchers.etcd_launcher(tmp_path_factory.mktemp("etcd")) as launch:
+        yield launch()
+
+
+@pytest.fixture(scope="session")
+def shared_triode(launchers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with launchers.triode_launcher(tmp_path_factory.mktemp("triode")) as launch:
+        yield launch("--ui", "read-only", backend="memory")
 
 
 @pytest.fixture
@@ -211,8 +220,9 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
     """Start triodectl on a terminal."""
     started: list[Terminal] = []
 
-    def launch(*arguments: str) -> Terminal:
-        started.append(Terminal([sys.executable, "-c", PROGRAM_TEXT, *arguments]))
+    def launch(*arguments: str, colours: bool = False) -> Terminal:
+        words = [sys.executable, "-c", PROGRAM_TEXT, *arguments]
+        started.append(Terminal(words, colours=colours))
         return started[-1]
 
     yield launch

@@ -13,11 +13,19 @@ import pytest
 
 def same(server: Any, ctl: Callable[..., Any], *arguments: str) -> Any:
     """Run both tools; they must agree. Returns how ours ended."""
-    theirs, ours = server.ctl(*arguments), ctl(*arguments)
+    theirs = server.ctl(*arguments)
+    if arguments[0] == "member":
+        settle(ctl)
+    ours = ctl(*arguments)
     assert (ours.code, plain(ours.out)) == (theirs.returncode, plain(theirs.stdout))
     said = (theirs.stderr.splitlines() or [""])[-1]
     assert plain(ours.error) == plain(said)
     return ours
+
+
+def settle(ctl: Callable[..., Any]) -> None:
+    """etcd forgets a change of members that comes before raft has heard that the last one is applied."""
+    assert ctl("put", "settled", "").code == 0
 
 
 def plain(output: str) -> str:
@@ -38,6 +46,22 @@ def plain(output: str) -> str:
         ("alarm", "list", "-w", "fields"),
         ("alarm", "list", "-w", "json"),
         ("alarm", "list", "-w", "table"),
+        ("member", "remove", "123"),
+        ("member", "update", "123", "--peer-urls=http://1.2.3.4:2380"),
+        ("member", "promote", "123"),
+        ("move-leader", "123"),
+        ("endpoint", "hashkv", "--rev", "100000"),
+    ],
+    ids=" ".join,
+)
+def test_as_etcdctl(server: Any, ctl: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    same(server, ctl, *arguments)
+
+
+@pytest.mark.parametrize("server", ["etcd"], indirect=True)
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ("alarm", "list", "x"),
         ("alarm", "disarm", "x"),
         ("member", "add"),
@@ -48,19 +72,17 @@ def plain(output: str) -> str:
         ("member", "add", "m", "--peer-urls=http://1.2.3.4:80/x"),
         ("member", "remove"),
         ("member", "remove", "zz"),
-        ("member", "remove", "123"),
         ("member", "update", "123"),
-        ("member", "update", "123", "--peer-urls=http://1.2.3.4:2380"),
-        ("member", "promote", "123"),
         ("move-leader",),
         ("move-leader", "xyz"),
         ("move-leader", "1", "2"),
-        ("move-leader", "123"),
-        ("endpoint", "hashkv", "--rev", "100000"),
     ],
     ids=" ".join,
 )
-def test_as_etcdctl(server: Any, ctl: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+def test_misuse_as_etcdctl(
+    server: Any, ctl: Callable[..., Any], arguments: tuple[str, ...]
+) -> None:
+    """No server is asked."""
     same(server, ctl, *arguments)
 
 
@@ -84,9 +106,12 @@ def test_a_member_comes_and_goes(server: Any, ctl: Callable[..., Any]) -> None:
     assert sorted(names) == ["default", "m2", "m2"]
     same(server, ctl, "member", "list")
     same(server, ctl, "member", "list", "-w", "table")
+    settle(ctl)
     updated = ctl("member", "update", number, "--peer-urls=http://127.0.0.1:3")
     assert re.fullmatch(rf"Member +{number} updated in cluster +[0-9a-f]+\n", updated.out)
+    settle(ctl)
     same(server, ctl, "member", "promote", number)
+    settle(ctl)
     removed = ctl("member", "remove", number)
     assert re.fullmatch(rf"Member +{number} removed from cluster +[0-9a-f]+\n", removed.out)
     assert len(ctl("member", "list").lines) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,16 @@ import pytest
 
 
 @pytest.fixture
-def server(launch_triode: Callable[..., Any]) -> Any:
-    """The source; a fresh one for each test, since revisions count."""
-    return launch_triode(backend="memory")
+def server(shared_triode: Any) -> Any:
+    """The source. The destination is etcd."""
+    return shared_triode
+
+
+def revision_of(ctl: Callable[..., Any]) -> int:
+    """The source's revision."""
+    found = re.search(r'"Revision" : (\d+)', ctl("get", "none", "-w", "fields").out)
+    assert found
+    return int(found[1])
 
 
 def pairs(server: Any, prefix: str = "") -> dict[str, str]:
@@ -33,20 +41,22 @@ def test_what_is_there_and_what_comes(
 ) -> None:
     """From Triode to etcd: copies, then puts, deletions and transactions, until Ctrl-C."""
     for number in range(3):
-        ctl("put", f"a{number}", f"v{number}")
-    mirror = start("make-mirror", "--dest-prefix", "m1/", "--max-txn-ops=2", shared_etcd.address)
+        ctl("put", f"m0/a{number}", f"v{number}")
+    flags = ("--prefix=m0/", "--dest-prefix=m1/", "--max-txn-ops=2")
+    mirror = start("make-mirror", *flags, shared_etcd.address)
     wait_for(shared_etcd, {f"m1/a{n}": f"v{n}" for n in range(3)}, "m1/")
-    ctl("put", "a1", "new")
-    ctl("del", "a0")
-    ctl("del", "--prefix", "a")
+    ctl("put", "m0/a1", "new")
+    ctl("del", "m0/a0")
+    ctl("del", "--prefix", "m0/a")
     for number in range(5):
-        ctl("put", f"b{number}", "w")
+        ctl("put", f"m0/b{number}", "w")
     wait_for(shared_etcd, {f"m1/b{n}": "w" for n in range(5)}, "m1/")
     mirror.signal(signal.SIGINT)
     done = mirror.end()
     assert (done.code, done.out) == (5, "")
     # three copies, a put, a deletion, two deletions in one revision, five puts
-    assert done.err == "Error: interrupted; 12 changes mirrored, up to revision 12\n"
+    revision = revision_of(ctl)
+    assert done.err == f"Error: interrupted; 12 changes mirrored, up to revision {revision}\n"
 
 
 @pytest.mark.parametrize(
@@ -56,38 +66,39 @@ def test_what_is_there_and_what_comes(
         (("--prefix", "p/", "--dest-prefix", "q/"), "q/k"),
         (("--prefix", "p/", "--no-dest-prefix"), "k"),
         (("--prefix", "p/", "--rev", "1"), "p/k"),
-        (("--prefix", "p/", "--rev", "2"), "p/k"),
+        (("--prefix", "p/", "--rev", "PRESENT"), "p/k"),
     ],
     ids=str,
 )
 def test_where_keys_go(
     server: Any,
-    shared_triode: Any,
+    shared_etcd: Any,
     start: Callable[..., Any],
     ctl: Callable[..., Any],
     flags: tuple[str, ...],
     name: str,
 ) -> None:
     """With `--rev` the prefix stays, too: etcdctl drops it then."""
-    shared_triode.ctl("del", "--prefix", "")
-    ctl("put", "p/k", "v")
+    shared_etcd.ctl("del", "--prefix", "")
     ctl("put", "other", "v")
-    mirror = start("make-mirror", *flags, shared_triode.address)
-    wait_for(shared_triode, {name: "v"})
+    ctl("put", "p/k", "v")
+    words = [str(revision_of(ctl)) if word == "PRESENT" else word for word in flags]
+    mirror = start("make-mirror", *words, shared_etcd.address)
+    wait_for(shared_etcd, {name: "v"})
     mirror.signal(signal.SIGTERM)
     assert mirror.end().code == 5
 
 
 def test_the_total_is_told(
-    server: Any, shared_triode: Any, start: Callable[..., Any], ctl: Callable[..., Any]
+    server: Any, shared_etcd: Any, start: Callable[..., Any], ctl: Callable[..., Any]
 ) -> None:
     """Every 30 seconds; here sooner."""
-    ctl("put", "t/k", "v")
+    ctl("put", "total/k", "v")
     program = (
         "from triode.cli.ctl.commands import make_mirror; from triode.cli.ctl.main import main;"
         " make_mirror.TOTALS_SECONDS = 0.5; main()"
     )
-    mirror = start("make-mirror", "--prefix=t/", shared_triode.address, program=program)
+    mirror = start("make-mirror", "--prefix=total/", shared_etcd.address, program=program)
     assert mirror.line() in ("0", "1")
     assert mirror.line() == "1"
     mirror.signal(signal.SIGTERM)
@@ -95,23 +106,23 @@ def test_the_total_is_told(
 
 
 def test_on_a_terminal_it_is_shown(
-    server: Any, shared_triode: Any, terminal: Callable[..., Any], ctl: Callable[..., Any]
+    server: Any, shared_etcd: Any, terminal: Callable[..., Any], ctl: Callable[..., Any]
 ) -> None:
     ctl("put", "s/k", "v")
     screen = terminal(
-        "--endpoints", server.address, "make-mirror", "--prefix=s/", shared_triode.address
+        "--endpoints", server.address, "make-mirror", "--prefix=s/", shared_etcd.address
     )
-    screen.until("1 changes mirrored, revision 2")
+    screen.until("1 changes mirrored, revision ")
     screen.type("\x03")
-    screen.until("Error: interrupted; 1 changes mirrored, up to revision 2")
+    screen.until(f"Error: interrupted; 1 changes mirrored, up to revision {revision_of(ctl)}")
     assert screen.end()[0] == 5
 
 
-def test_a_revision_that_is_gone(server: Any, shared_triode: Any, ctl: Callable[..., Any]) -> None:
+def test_a_revision_that_is_gone(server: Any, shared_etcd: Any, ctl: Callable[..., Any]) -> None:
     for number in range(5):
         ctl("put", "k", str(number))
-    ctl("compaction", "4")
-    done = ctl("make-mirror", "--rev=2", shared_triode.address)
+    ctl("compaction", str(revision_of(ctl)))
+    done = ctl("make-mirror", "--rev=2", shared_etcd.address)
     theirs = "etcdserver: mvcc: required revision has been compacted"
     assert (done.code, done.error) == (1, f"Error: {theirs}")
 

@@ -11,6 +11,8 @@ import pytest
 
 from triode.cli.ctl.commands import tree
 
+ON_TRIODE = pytest.mark.parametrize("server", ["triode"], indirect=True)
+
 
 @pytest.fixture(autouse=True)
 def _keys(ctl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -46,6 +48,7 @@ def test_all_of_it(ctl: Callable[..., Any]) -> None:
     )
 
 
+@ON_TRIODE
 def test_less_of_it(ctl: Callable[..., Any]) -> None:
     assert drawn(ctl("tree", "t/", "--depth=1")) == (
         "t/ (5 keys)\n├── a\n├── b/ (3 keys)\n└── c/ (1 key)"
@@ -65,12 +68,14 @@ def test_as_it_was(ctl: Callable[..., Any]) -> None:
     assert "├── a\n" not in drawn(ctl("tree", "t/"))
 
 
+@ON_TRIODE
 def test_another_delimiter(ctl: Callable[..., Any]) -> None:
     ctl("put", "t:x:1", "")
     assert drawn(ctl("tree", "t:", "--delimiter=:")) == "t: (1 key)\n└── x: (1 key)\n    └── 1"
     ctl("del", "t:x:1")
 
 
+@ON_TRIODE
 def test_json(ctl: Callable[..., Any]) -> None:
     def name(text: str) -> str:
         return base64.b64encode(text.encode()).decode()
@@ -86,12 +91,14 @@ def test_json(ctl: Callable[..., Any]) -> None:
     assert with_values["children"][0]["value"] == name("of t/a")
 
 
+@ON_TRIODE
 def test_nothing(ctl: Callable[..., Any]) -> None:
     done = ctl("tree", "nothing/")
     assert done.code == 0
     assert done.lines[0] == "nothing/ (0 keys)"
 
 
+@ON_TRIODE
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(("a", "b"), 128), (("--delimiter=",), 128), (("-w", "table"), 4), (("--rev=99999999",), 1)],
@@ -102,17 +109,19 @@ def test_wrong(ctl: Callable[..., Any], arguments: tuple[str, ...], code: int) -
     assert done.error.startswith("Error: ")
 
 
+@ON_TRIODE
 def test_colours_on_a_terminal(server: Any, terminal: Callable[..., Any]) -> None:
-    screen = terminal("--endpoints", server.address, "tree", "t/")
+    screen = terminal("--endpoints", server.address, "tree", "t/", colours=True)
     screen.until("\x1b\\[34mt/\x1b\\[0m")
     assert screen.end()[0] == 0
-    screen = terminal("--endpoints", server.address, "tree", "t/", "--no-color")
+    screen = terminal("--endpoints", server.address, "tree", "t/", "--no-color", colours=True)
     screen.until(r"t/ \(5 keys\)")
     code, rest = screen.end()
     assert code == 0
     assert "\x1b" not in rest
 
 
+@ON_TRIODE
 def test_a_key_cannot_write_to_the_terminal(ctl: Callable[..., Any]) -> None:
     ctl("put", "t/\x1b]0;title\x07", "")
     shown = ctl("tree", "t/").out
