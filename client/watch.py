@@ -23,7 +23,7 @@ from .watch_events import Event
 __all__ = ["BUFFER_BYTES_MAX", "Watch", "WatchBatches"]
 
 BUFFER_BYTES_MAX = 4 << 20  # responses that wait for the user of one watch, as encoded
-TURN_RESPONSES_MAX = 32  # taken without letting other tasks run
+TURN_RESPONSES_MAX = 32  # taken at once, without letting other tasks run
 _NONE: Iterator[Event] = iter(())
 
 

@@ -33,7 +33,7 @@ from ..rpc.pb.rpc_pb2 import (
 )
 from .contract import Channel, ChannelStream, Metadata
 from .errors import ClientClosed, ConnectionLost, UntrustedServer
-from .watch import Watch
+from .watch import TURN_RESPONSES_MAX, Watch
 
 __all__ = ["STALL_SECONDS_MAX", "WatchStream", "lasting"]
 
@@ -220,7 +220,11 @@ class WatchStream:
     async def _read(self, stream: ChannelStream) -> None:
         for slow in [watch for watch in self.watches if watch.full]:
             await self._wait_for(slow)
+        turn = 0
         while (data := await stream.receive()) is not None:
+            turn += 1
+            if turn % TURN_RESPONSES_MAX == 0:  # receiving may not let others run while there is more
+                await trio.lowlevel.checkpoint()
             response = WatchResponse.FromString(data)
             self._failures = 0
             if response.created:
