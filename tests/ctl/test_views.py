@@ -109,6 +109,21 @@ def test_writes_as_etcdctl(
         assert shapes[0] == shapes[1], words
 
 
+@pytest.mark.etcd
+def test_what_cannot_be_encoded(
+    filled: Any, here: Callable[..., Any], etcdctl: Callable[..., Any]
+) -> None:
+    """A revocation has no protobuf: the exit code says so, after it has been done."""
+    endpoint = ["--endpoints", filled.address]
+    said = []
+    for run in (here, etcdctl):
+        lease = here(*endpoint, "lease", "grant", "100").text.split()[1]
+        done = run(*endpoint, "lease", "revoke", lease, "-w", "protobuf")
+        assert (done.code, done.out) == (4, b"")
+        said.append(done.errors)
+    assert said[0] == said[1]
+
+
 def test_hexadecimal_fields(ctl: Callable[..., Any]) -> None:
     lease = ctl("lease", "grant", "100").text.split()[1]
     ctl("put", "hex", "1", "--lease", lease)

@@ -83,7 +83,12 @@ class RevokeView(MessageView):
         header_fields(out, self.message.header, hex=self.hex)
 
     def protobuf(self) -> bytes:
-        raise Failure("marshal unsupported for type clientv3.LeaseRevokeResponse", BAD_FEATURE)
+        header = message_value(self.message.header)
+        shown = "".join(f"{name}:{value} " for name, value in header.items())
+        raise Failure(
+            f"marshal unsupported for type clientv3.LeaseRevokeResponse ({{{shown} {{}} [] 0}})",
+            BAD_FEATURE,
+        )
 
 
 class KeepAliveView(_FlatView):
