@@ -51,15 +51,23 @@ class Stop:
 
 @asynccontextmanager
 async def until_signal() -> AsyncIterator[Stop]:
-    """For the length of the block, signals are told to a `Stop` instead of ending the process."""
+    """For the length of the block, signals are told to a `Stop` instead of ending the process.
+
+    SIGHUP is left alone if it is ignored, as after `nohup`; SIGINT is not: shells ignore it in all background jobs.
+    """
     stop = Stop()
 
     async def listen(signals: AsyncIterator[int]) -> None:
         async for number in signals:
             stop._received(number)
 
+    numbers = [
+        number
+        for number in SIGNALS
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
     raised: BaseException | None = None
-    with trio.open_signal_receiver(*SIGNALS) as signals:
+    with trio.open_signal_receiver(*numbers) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen, signals)
             try:

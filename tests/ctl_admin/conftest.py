@@ -117,7 +117,7 @@ class Running:
 class Terminal:
     """A command on a terminal of 200 columns."""
 
-    def __init__(self, words: list[str], *, colours: bool) -> None:
+    def __init__(self, words: list[str], *, colours: bool, term: str) -> None:
         self.master, worker = pty.openpty()
         program = "import os,sys,pty; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
         self.process = subprocess.Popen(
@@ -126,7 +126,7 @@ class Terminal:
             stdout=worker,
             stderr=worker,
             env=ENVIRONMENT
-            | {"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "50"}
+            | {"TERM": term, "COLUMNS": "200", "LINES": "50"}
             | ({} if colours else {"NO_COLOR": "1"}),
             start_new_session=False,
         )
@@ -205,9 +205,11 @@ def start(server: Any) -> Iterator[Callable[..., Running]]:
     """Start triodectl against `server` as a process."""
     started: list[Running] = []
 
-    def launch(*arguments: str, program: str = PROGRAM_TEXT, **options: Any) -> Running:
+    def launch(
+        *arguments: str, program: str = PROGRAM_TEXT, before: tuple[str, ...] = (), **options: Any
+    ) -> Running:
         words = [sys.executable, "-c", program, "--endpoints", server.address, *arguments]
-        started.append(Running(words, **options))
+        started.append(Running([*before, *words], **options))
         return started[-1]
 
     yield launch
@@ -220,9 +222,9 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
     """Start triodectl on a terminal."""
     started: list[Terminal] = []
 
-    def launch(*arguments: str, colours: bool = False) -> Terminal:
+    def launch(*arguments: str, colours: bool = False, term: str = "xterm-256color") -> Terminal:
         words = [sys.executable, "-c", PROGRAM_TEXT, *arguments]
-        started.append(Terminal(words, colours=colours))
+        started.append(Terminal(words, colours=colours, term=term))
         return started[-1]
 
     yield launch

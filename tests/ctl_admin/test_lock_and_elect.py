@@ -41,6 +41,19 @@ def test_a_lock_is_held_until_a_signal(
 
 
 @ON_TRIODE
+def test_a_lock_outlives_the_terminal(server: Any, start: Callable[..., Any]) -> None:
+    """After `nohup` a SIGHUP means nothing; the next signal does."""
+    holder = start("lock", "nohup", before=("nohup",))
+    key = holder.line()
+    holder.line()
+    holder.signal(signal.SIGHUP)
+    assert keys_below(server, "nohup") == [key]
+    holder.signal(signal.SIGTERM)
+    assert holder.end().code == 0
+    assert keys_below(server, "nohup") == []
+
+
+@ON_TRIODE
 def test_the_tools_wait_for_each_other(server: Any, start: Callable[..., Any]) -> None:
     """First etcdctl holds, then we, then etcdctl."""
     words = [*server.ctl_words, "lock", "shared"]

@@ -40,6 +40,17 @@ def test_one_frame(server: Any, ctl: Callable[..., Any]) -> None:
         assert "actors of default" not in done.lines
 
 
+@ON_TRIODE
+def test_a_terminal_that_cannot_draw(
+    server: Any, terminal: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = terminal("--endpoints", server.address, "top", "--interval=100ms", term="dumb")
+    screen.until("leader +default")
+    code, rest = screen.end()
+    assert code == 0
+    assert "\x1b" not in rest
+
+
 def test_members_that_the_cluster_names(server: Any, ctl: Callable[..., Any]) -> None:
     done = ctl("top", "--once", "--cluster", "--interval=100ms", "--no-actors")
     assert any(line.startswith(server.url) for line in done.lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -43,13 +44,17 @@ async def top(ctx: Context) -> int:
             tls=tls_of(ctx.flags),
             actors=not ctx.flags.switch("no-actors"),
         )
-        if ctx.flags.switch("once") or not sys.stdout.isatty():
+        if ctx.flags.switch("once") or not _can_draw():
             return await _once(ctx, collector, interval)
         from ..top.live import run_live
 
         colour = wanted(sys.stdout) and not ctx.flags.switch("no-color")
         await run_live(collector, interval, colour=colour)
     return OK
+
+
+def _can_draw() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 async def _once(ctx: Context, collector: Collector, interval: float) -> int:
