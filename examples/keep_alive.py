@@ -21,24 +21,19 @@ KEY = "/hb/etcd/keepalive"
 
 @asynccontextmanager
 async def a_client() -> AsyncIterator[triode.Client]:
-    """Of the cluster on the command line, or of a node of our own, which allows short leases."""
+    """Of the cluster on the command line, or of a node of our own."""
     if sys.argv[1:]:
         async with triode.connect(*sys.argv[1:]) as client:
             yield client
     else:
-        config = triode.Config(
-            backend="memory",
-            listen_client_urls=(),
-            heartbeat_interval=0.05,
-            election_timeout=0.5,
-        )
+        config = triode.Config(backend="memory", listen_client_urls=())
         async with triode.open_node(config) as node, node.client() as client:
             yield client
 
 
 async def main() -> None:
     async with a_client() as client:
-        async with client.lease(ttl=1) as lease:
+        async with client.lease(ttl=2) as lease:
             await client.put(KEY, "keepalive", lease=lease.id)
             renewals = 0
             async for ttl in lease.renewals():

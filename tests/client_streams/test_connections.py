@@ -93,12 +93,12 @@ async def test_watches_outlive_their_connection(served: triode.Client) -> None:
 async def test_leases_outlive_their_connection(served: triode.Client) -> None:
     async with relayed(served) as (relay, client):
         with trio.fail_after(30):
-            async with client.lease(2) as lease:
+            async with client.lease(3) as lease:
                 renewals = 0
                 async for _ in lease.renewals():
                     relay.cut()
                     renewals += 1
-                    if renewals == 3:
+                    if renewals == 2:
                         break
                 assert not lease.lost
 
