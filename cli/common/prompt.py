@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 
 from .exits import Failure
 
@@ -16,12 +18,7 @@ def ask_password(prompt: str) -> str:
         Failure: there is nothing to read.
     """
     if sys.stdin.isatty():
-        from getpass import getpass
-
-        try:
-            return getpass(prompt)
-        except EOFError:
-            raise Failure("EOF") from None
+        return _ask_hidden(prompt)
     sys.stdout.write(prompt)
     sys.stdout.flush()
     line = sys.stdin.readline()
@@ -29,3 +26,18 @@ def ask_password(prompt: str) -> str:
         raise Failure("EOF")
     sys.stdout.write("\n")
     return line.rstrip("\r\n")
+
+
+def _ask_hidden(prompt: str) -> str:
+    """Ask on the terminal; whatever ends it, the terminal shows again what is typed."""
+    from getpass import getpass
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
+    try:
+        return getpass(prompt)
+    except EOFError:
+        raise Failure("EOF") from None
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)

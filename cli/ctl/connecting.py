@@ -51,7 +51,7 @@ async def _log_in(client: Client, seconds: float) -> None:
     try:
         with trio.fail_after(seconds):
             assert isinstance(client.channel, SocketChannel)
-            await patiently(client.channel.login)
+            await patiently(client.channel.login, set())
     except trio.TooSlowError:
         raise Failure(DEADLINE_TEXT, BAD_CONNECTION) from None
     except EtcdError as error:

@@ -38,6 +38,10 @@ class Context(Invocation):
 
     _settled = False
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._said: set[str] = set()  # endpoints whose trouble has been told
+
     def settle(self) -> None:
         """Complete the flags from the environment, and check those that all commands share.
 
@@ -121,9 +125,14 @@ class Context(Invocation):
 
         seconds = None if forever else self.flags.seconds("command-timeout")
         started = time.monotonic()
-        data = quick_call(self.flags, method, request.SerializeToString(), seconds)
+        troubles: dict[str, str] = {}
+        data = quick_call(self.flags, method, request.SerializeToString(), seconds, troubles)
         if data is not None:
             return answer.FromString(data)
+        if troubles:
+            from .waiting import say_why
+
+            say_why(troubles, self._said)
         import trio
 
         left = math.inf if seconds is None else seconds - (time.monotonic() - started)
@@ -162,7 +171,9 @@ class Context(Invocation):
         from .waiting import patiently
 
         with self.deadline(math.inf if forever else None):
-            return await patiently(lambda: client.call(method, request, endpoint=endpoint))
+            return await patiently(
+                lambda: client.call(method, request, endpoint=endpoint), self._said
+            )
 
     def show(self, view: View) -> None:
         """Print a view in the format that was asked for."""

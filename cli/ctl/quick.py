@@ -38,7 +38,11 @@ SETTINGS_FRAME: Final = 4
 
 
 def quick_call(
-    flags: FlagValues, method: str, request: bytes, seconds: float | None
+    flags: FlagValues,
+    method: str,
+    request: bytes,
+    seconds: float | None,
+    troubles: dict[str, str],
 ) -> bytes | None:
     """Make a call, if that is simple.
 
@@ -47,6 +51,7 @@ def quick_call(
         method: "KV/Range".
         request: its encoded request.
         seconds: how long it may take; None: for ever.
+        troubles: takes up what is wrong with endpoints that cannot be reached.
 
     Returns:
         The encoded response; None: nothing has happened, ask the client.
@@ -68,10 +73,13 @@ def quick_call(
         patience = flags.seconds("dial-timeout") or math.inf
         if deadline is not None:
             patience = min(patience, deadline - time.monotonic())
-        sock = _connected(endpoint, patience)
-        if sock is not None:
-            with sock:
-                return _Exchange(flags, endpoint, sock, deadline).run(method, request)
+        try:
+            sock = _connected(endpoint, patience)
+        except OSError as error:
+            troubles[text.strip()] = (error.strerror or str(error)).lower()
+            continue
+        with sock:
+            return _Exchange(flags, endpoint, sock, deadline).run(method, request)
     return None
 
 
@@ -84,20 +92,18 @@ def _simple(flags: FlagValues) -> bool:
     )
 
 
-def _connected(endpoint: Endpoint, seconds: float) -> socket.socket | None:
+def _connected(endpoint: Endpoint, seconds: float) -> socket.socket:
+    """A socket that is connected. Raises OSError."""
     if seconds <= 0:
-        return None
+        raise TimeoutError("timed out")
     timeout = None if seconds == math.inf else seconds
-    try:
-        if endpoint.path:
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(timeout)
-            sock.connect(endpoint.path)
-            return sock
-        sock = socket.create_connection((endpoint.host, endpoint.port), timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
-        return None
+    if endpoint.path:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(timeout)
+        sock.connect(endpoint.path)
+        return sock
+    sock = socket.create_connection((endpoint.host, endpoint.port), timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 

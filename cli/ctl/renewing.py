@@ -42,7 +42,7 @@ async def renew(
         EtcdError: the server refuses.
     """
     deadline = math.inf
-    said = False
+    said: set[str] = set()
     while trio.current_time() < deadline:
         try:
             with trio.move_on_at(deadline):
@@ -56,9 +56,7 @@ async def renew(
                         deadline = trio.current_time() + answer.TTL
                         await trio.sleep(max(answer.TTL / 3, PAUSE_SECONDS))
         except Unreachable as error:
-            if not said:
-                say_why(error)
-                said = True
+            say_why(error.reasons, said)
         except EtcdError as error:
             if error.status != Code.UNAVAILABLE:
                 raise

@@ -202,6 +202,6 @@ async def _say_why_not(client: Client, waiting: trio.CancelScope) -> None:
         try:
             await client.call("Maintenance/Status", StatusRequest())
         except Unreachable as error:
-            say_why(error)
+            say_why(error.reasons, set())
         except EtcdError:
             pass  # the watch itself will tell
