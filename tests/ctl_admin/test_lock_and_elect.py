@@ -160,6 +160,7 @@ def test_wrong_arguments(server: Any, ctl: Callable[..., Any], arguments: tuple[
     assert (ours.code, ours.out, ours.err) == (theirs.returncode, theirs.stdout, theirs.stderr)
 
 
+@ON_TRIODE
 def test_an_election(server: Any, start: Callable[..., Any]) -> None:
     """One leads, one listens, one waits and takes over."""
     listener = start("elect", "boss", "-l")

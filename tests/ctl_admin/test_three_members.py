@@ -22,7 +22,7 @@ class Cluster:
         return ",".join(server.address for server in self.servers)
 
 
-@pytest.fixture(params=["etcd", "triode"], scope="module")
+@pytest.fixture(params=[pytest.param("etcd", marks=pytest.mark.long), "triode"], scope="module")
 def cluster(
     request: pytest.FixtureRequest,
     launch_etcd_once: Callable[..., Any],
