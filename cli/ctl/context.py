@@ -96,9 +96,8 @@ class Context(Invocation):
         import trio
 
         try:
-            with trio.fail_after(
-                self.flags.seconds("command-timeout") if seconds is None else seconds
-            ):
+            given = self.flags.seconds("command-timeout") if seconds is None else seconds
+            with trio.fail_after(max(0.0, given)):
                 yield
         except trio.TooSlowError:
             from .waiting import DEADLINE_TEXT
