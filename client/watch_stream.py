@@ -223,7 +223,9 @@ class WatchStream:
         turn = 0
         while (data := await stream.receive()) is not None:
             turn += 1
-            if turn % TURN_RESPONSES_MAX == 0:  # receiving may not let others run while there is more
+            if (
+                turn % TURN_RESPONSES_MAX == 0
+            ):  # receiving may not let others run while there is more
                 await trio.lowlevel.checkpoint()
             response = WatchResponse.FromString(data)
             self._failures = 0
