@@ -100,7 +100,11 @@ def _connected(endpoint: Endpoint, seconds: float) -> socket.socket:
     if endpoint.path:
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout)
-        sock.connect(endpoint.path)
+        try:
+            sock.connect(endpoint.path)
+        except OSError:
+            sock.close()
+            raise
         return sock
     sock = socket.create_connection((endpoint.host, endpoint.port), timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -155,7 +159,7 @@ class _Exchange:
             return False
         if data[3:4] != bytes((SETTINGS_FRAME,)):
             return False
-        return not self._session.receive(data)
+        return not self._session.receive(data) and self._session.can_start
 
     def _turn(self) -> list[ClientEvent]:
         """Send what is to be sent and take what comes."""

@@ -143,9 +143,9 @@ def test_json_is_that_of_go() -> None:
         '"prev_kv":{"key":"aw==","value":"PCY+","lease":-1}}'
     )
     assert message_json(PutResponse(header=ResponseHeader())) == '{"header":{}}'
-    members = MemberListResponse(members=[Member(ID=1, name="<a>\u2028", peerURLs=["p"])])
+    members = MemberListResponse(members=[Member(ID=1, name="<a&>\u2028", peerURLs=["p"])])
     assert message_json(members) == (
-        '{"members":[{"ID":1,"name":"\\u003ca\\u003e\\u2028","peerURLs":["p"]}]}'
+        '{"members":[{"ID":1,"name":"\\u003ca\\u0026\\u003e\\u2028","peerURLs":["p"]}]}'
     )
 
 

@@ -1,0 +1,175 @@
+"""The way of a single call past the client: when it is taken, and when it gives up before anything has happened."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from triode.cli.common.exits import BAD_ARGUMENTS, Failure
+from triode.cli.common.flags import FlagValues, parse
+from triode.cli.ctl.commands import delete, get
+from triode.cli.ctl.global_flags import GLOBAL_FLAGS
+from triode.cli.ctl.key_range import KeyRange
+from triode.cli.ctl.quick import quick_call
+from triode.errors import Code, EtcdError
+from triode.rpc.pb.rpc_pb2 import PutRequest, RangeRequest
+
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
+REFUSED = b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x07"  # RST_STREAM of stream 1
+PING = b"\x00\x00\x08\x06\x01\x00\x00\x00\x00" + bytes(
+    8
+)  # an acknowledgement that nobody waits for
+RANGE = RangeRequest(key=b"a").SerializeToString()
+PUT = PutRequest(key=b"a").SerializeToString()
+REQUEST = b"\0\0\0\0\x03" + RANGE  # and PUT is the same
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], str]]:
+    """A server that says something, and after the request something more, and hangs up; None: it says nothing."""
+    listeners: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def serve(listener: socket.socket, greeting: bytes | None, answer: bytes) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            with sock:
+                if greeting is not None:
+                    sock.sendall(greeting)
+                    heard = b""
+                    while answer and REQUEST not in heard:
+                        heard += sock.recv(65536)
+                    if answer or not greeting:
+                        sock.sendall(answer)
+                        sock.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):
+                    while sock.recv(65536):
+                        pass
+
+    def start(greeting: bytes | None, answer: bytes = b"") -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+        threads.append(
+            threading.Thread(target=serve, args=(listener, greeting, answer), daemon=True)
+        )
+        threads[-1].start()
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+    for thread in threads:
+        thread.join(5)
+
+
+def flags(endpoints: str, *more: str) -> FlagValues:
+    values = FlagValues(GLOBAL_FLAGS)
+    parse(values, ["--endpoints", endpoints, *more])
+    return values
+
+
+@pytest.mark.parametrize(
+    ("greeting", "answer"),
+    [
+        (b"", b""),  # it cannot have seen the call
+        (ALERT, b""),  # it wants TLS
+        (SETTINGS + REFUSED, b""),  # it does not keep to the protocol
+        (SETTINGS, REFUSED),  # it says that it has not seen the call
+        (None, b""),  # it says nothing
+    ],
+)
+def test_connections_that_do_not_serve(
+    answering: Callable[..., str], greeting: bytes | None, answer: bytes
+) -> None:
+    """The client may do it all anew."""
+    given = flags(answering(greeting, answer), "--dial-timeout", "100ms")
+    assert quick_call(given, "KV/Range", RANGE, 30.0, {}) is None
+    assert quick_call(given, "KV/Put", PUT, 30.0, {}) is None
+
+
+def test_a_connection_that_breaks(answering: Callable[..., str]) -> None:
+    """The server may have seen the call, so a write is not made again."""
+    given = flags(answering(SETTINGS, PING))
+    assert quick_call(given, "KV/Range", RANGE, 30.0, {}) is None
+    with pytest.raises(EtcdError, match=r"^error reading from server: EOF$") as caught:
+        quick_call(given, "KV/Put", PUT, 30.0, {})
+    assert caught.value.status == Code.UNAVAILABLE
+
+
+def test_a_server_that_does_not_answer(answering: Callable[..., str]) -> None:
+    with pytest.raises(Failure, match=r"^context deadline exceeded$") as caught:
+        quick_call(flags(answering(SETTINGS)), "KV/Range", RANGE, 0.1, {})
+    assert caught.value.code == 1
+
+
+def test_endpoints_that_cannot_be_reached() -> None:
+    troubles: dict[str, str] = {}
+    given = flags("127.0.0.1:1,unix:/no/such/socket")
+    assert quick_call(given, "KV/Range", RANGE, 30.0, troubles) is None
+    assert troubles == {
+        "127.0.0.1:1": "connection refused",
+        "unix:/no/such/socket": "no such file or directory",
+    }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--user", "a:b"),
+        ("--cacert", "ca.pem"),
+        ("--insecure-transport=false",),
+        ("--insecure-skip-tls-verify",),
+        ("--discovery-srv", "example.org"),
+        ("--max-request-bytes", "2"),
+    ],
+)
+def test_what_is_not_simple(answering: Callable[..., str], more: tuple[str, ...]) -> None:
+    """Nobody is called."""
+    troubles: dict[str, str] = {}
+    assert quick_call(flags("127.0.0.1:1", *more), "KV/Range", RANGE, 30.0, troubles) is None
+    assert quick_call(flags("https://127.0.0.1:1"), "KV/Range", RANGE, 30.0, troubles) is None
+    assert quick_call(flags("http://[::"), "KV/Range", RANGE, 30.0, troubles) is None
+    assert troubles == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "end"),
+    [
+        (["a"], b"a", b""),
+        (["a", "b"], b"a", b"b"),
+        (["a", "b", "c"], b"a", b"b"),
+        (["--prefix", "a"], b"a", b"b"),
+        (["--prefix", "a\udcff"], b"a\xff", b"b"),
+        (["--prefix", "\udcff"], b"\xff", b"\0"),
+        (["--prefix", ""], b"\0", b"\0"),
+        (["--from-key", "a"], b"a", b"\0"),
+        (["--from-key", ""], b"\0", b"\0"),
+        ([""], b"", b""),
+    ],
+)
+def test_which_keys_are_meant(line: list[str], key: bytes, end: bytes) -> None:
+    for group in (get.FLAGS, delete.FLAGS):
+        values = FlagValues(group)
+        plain, _ = parse(values, line)
+        assert KeyRange.of(values).select(plain) == (key, end)
+
+
+@pytest.mark.parametrize(
+    "line", [["--prefix", "--from-key", "a"], ["--prefix", "a", "b"], ["--from-key", "a", "b"]]
+)
+def test_keys_that_cannot_be_meant(line: list[str]) -> None:
+    values: Any = FlagValues(get.FLAGS)
+    plain, _ = parse(values, line)
+    with pytest.raises(Failure) as caught:
+        KeyRange.of(values).select(plain)
+    assert caught.value.code == BAD_ARGUMENTS
