@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .client.errors import LeaseLost, Locked, WatchCompacted
     from .client.keys import ALL_KEYS, Keys, from_key, key_range, prefix
     from .client.ops import delete, get, nested, put
-    from .client.stm import Isolation
+    from .client.stm import Isolation, Stm
     from .client.sync import connect_sync
     from .client.tls import TLS
     from .client.watch_events import EventType
@@ -42,6 +42,7 @@ __all__ = [
     "Locked",
     "Node",
     "NodeError",
+    "Stm",
     "TLS",
     "TriodeError",
     "WatchCompacted",
@@ -72,6 +73,7 @@ _HOMES = {
     "Locked": "client.errors",
     "Node": "actors.node",
     "NodeError": "errors",
+    "Stm": "client.stm",
     "TLS": "client.tls",
     "TriodeError": "errors",
     "WatchCompacted": "client.errors",
