@@ -20,6 +20,7 @@ class Output:
 
     def __init__(self, stream: BinaryIO, *, colours: bool = False) -> None:
         self._stream = stream
+        self._failed = False
         self.colours = colours
 
     def write(self, data: bytes | str) -> None:
@@ -34,7 +35,7 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _unwritten(error) from None
+            raise self._unwritten(error) from None
 
     def line(self, text: bytes | str = b"", style: str = "") -> None:
         """Write a line; in a style of `colour.STYLES` if colours are wanted."""
@@ -50,14 +51,16 @@ class Output:
         return paint(text, style)
 
     def flush(self) -> None:
-        """Hand over to the system what was written. Raises as `write` does."""
+        """Hand over to the system what was written. Raises as `write` does, but once."""
+        if self._failed:
+            return
         try:
             self._stream.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _unwritten(error) from None
+            raise self._unwritten(error) from None
 
-
-def _unwritten(error: OSError) -> Failure:
-    return Failure(f"write: {(error.strerror or str(error)).lower()}", IO_FAILED)
+    def _unwritten(self, error: OSError) -> Failure:
+        self._failed = True
+        return Failure(f"write: {(error.strerror or str(error)).lower()}", IO_FAILED)
