@@ -82,7 +82,7 @@ def test_files_that_are_none(
 def test_a_directory_in_use(utl: Callable[..., Any], launch_triode: Callable[..., Any]) -> None:
     """Whoever changes files is not to do so below a member that runs."""
     server = launch_triode(backend="sqlite")
-    done = utl("defrag", "--data-dir", server.data_dir)
+    done = utl("defrag", "--timeout=200ms", "--data-dir", server.data_dir)
     assert done.code != 0
     assert b"in use" in done.stderr or b"lock" in done.stderr
     assert server.ctl("put", "a", "1").returncode == 0
