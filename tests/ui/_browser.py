@@ -214,9 +214,13 @@ class Page:
         return found
 
     def wait_text(self, selector: str, part: str, seconds: float = 10.0) -> str:
-        """Wait until a text is there; the whole text of the element."""
+        """Wait until a text can be seen; the whole text of the element."""
         where, what = json.dumps(selector), json.dumps(part)
-        self.wait(f"document.querySelector({where})?.innerText.includes({what})", seconds)
+        self.wait(
+            f"(() => {{ const e = document.querySelector({where});"
+            f" return e?.checkVisibility() && e.innerText.includes({what}); }})()",
+            seconds,
+        )
         return self.text(selector)
 
     def click(self, selector: str) -> None:

@@ -101,7 +101,8 @@ function ask({ title, content, verb, danger = false, submit }) {
         go.disabled = false;
       }
     };
-    dialog.onclose = () => resolve(result);
+    // The event comes later: by then the dialog may be open again, for another question.
+    dialog.onclose = () => dialog.open || resolve(result);
     dialog.showModal();
     const first = form.querySelector("input:not([readonly]), textarea");
     (first ?? give).focus();
