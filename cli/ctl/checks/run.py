@@ -39,6 +39,7 @@ __all__ = [
 
 CONNECTIONS_MAX: Final = 16
 CLEANUP_SECONDS: Final = 30.0
+FINISH_SECONDS: Final = 5.0  # for the puts under way when the load is interrupted
 RANDOM_BYTES: Final = 10  # of each key; the rest is zero
 
 OnDone = Callable[[], None]
@@ -70,9 +71,14 @@ async def write(
     at_once: int,
     on_done: OnDone = lambda: None,
 ) -> tuple[Results, float]:
-    """Put everything that comes, so many at once; returns the results and how many seconds it took."""
+    """Put everything that comes, so many at once; returns the results and how many seconds it took.
+
+    Who is cancelled waits for the puts under way: one that were given up could still be carried out, after
+    the keys have been deleted.
+    """
     results = Results()
-    send, receive = trio.open_memory_channel[PutRequest](at_once)
+    send, receive = trio.open_memory_channel[PutRequest](0)
+    puts = trio.CancelScope(shield=True)
 
     async def work(client: Client) -> None:
         async for request in receive:
@@ -85,13 +91,22 @@ async def write(
                 results.add(trio.current_time() - begun)
             on_done()
 
+    async def work_all() -> None:
+        with puts:
+            async with trio.open_nursery() as nursery:
+                for number in range(at_once):
+                    nursery.start_soon(work, clients[number % len(clients)])
+
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
-        for number in range(at_once):
-            nursery.start_soon(work, clients[number % len(clients)])
-        async with send:
-            async for request in requests:
-                await send.send(request)
+        nursery.start_soon(work_all)
+        try:
+            async with send:
+                async for request in requests:
+                    await send.send(request)
+        except trio.Cancelled:
+            puts.deadline = trio.current_time() + FINISH_SECONDS
+            raise
     return results, trio.current_time() - start
 
 
