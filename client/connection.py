@@ -127,6 +127,8 @@ class Connection:
     ) -> bytes:
         """Make a unary call and return the encoded response; raises CallFailed."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        if len(message) > self._options.max_send_bytes:  # before it waits: who gets room uses it
+            raise self._too_large(message)
         session = self.session
         if (
             self.retired.is_set()
@@ -134,8 +136,6 @@ class Connection:
             or session.backlog_bytes_total > UNSENT_BYTES_MAX
         ):
             await self._wait_room()
-        if len(message) > self._options.max_send_bytes:
-            raise self._too_large(message)
         stream_id = session.call(path, message, metadata=metadata, timeout_ns=timeout_ns)
         self._calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
         self._send()

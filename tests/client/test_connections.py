@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import triode
 from triode.client.errors import ClientClosed, ConnectionLost, Unreachable
@@ -316,6 +317,37 @@ async def test_streams_are_as_many_as_the_server_allows(servers: Any) -> None:
                 nursery.start_soon(client.put, str(number), "1")
         assert len(server.requests) == 20
         assert most == 3
+
+
+async def test_who_waits_for_a_place_and_asks_too_much_gives_it_on(servers: Any) -> None:
+    """A request that is too large takes no place, so it must not take the turn of the one behind it."""
+    waiting: list[Any] = []
+
+    def first_waits(peer: Any, request: Any) -> None:
+        if RangeRequest.FromString(request.message).key == b"first":
+            waiting.append((peer, request))
+        else:
+            peer.answer(request)
+
+    async with (
+        servers.scripted(first_waits, concurrent_streams_max=1) as server,
+        triode.connect(server.address) as client,
+    ):
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.get, "first")
+                await server.until(lambda: waiting)
+
+                async def too_large() -> None:
+                    with pytest.raises(EtcdError, match="larger than max"):
+                        await client.put("large", bytes(3 << 20))
+
+                nursery.start_soon(too_large)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(client.get, "behind")
+                await trio.testing.wait_all_tasks_blocked()
+                peer, request = waiting.pop()
+                peer.answer(request, RangeResponse())
 
 
 async def test_limits_of_messages(servers: Any) -> None:
