@@ -90,7 +90,8 @@ async def create_numbered(
 ) -> tuple[bytes, int]:
     """Make a key `start/<number>` that nobody else has; returns it and its revision.
 
-    The number is the date in nanoseconds, by which etcd's recipes avoid to ask for it.
+    The number is the date in nanoseconds, by which etcd's recipes avoid to ask for it. When it is cancelled or
+    fails, a key with a lease is deleted: it may have been made, and others would wait for it as long as the lease lives.
     """
     while True:
         key = b"%s/%d" % (start, date_nanoseconds())
@@ -98,6 +99,10 @@ async def create_numbered(
             return key, await create(client, key, value, lease=lease)
         except KeyExists:
             continue
+        except BaseException:
+            if lease:
+                await forget(client, key)
+            raise
 
 
 # --- leases ---------------------------------------------------------------------------------------

@@ -3,10 +3,14 @@
 # ruff: noqa: ASYNC110  # what is waited for has no event
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import trio
 
 import triode
+from triode.client.client import opened
 from triode.client.errors import Conflict, KeyExists, TooManyClients
 from triode.client.stm import Stm
 
@@ -292,3 +296,49 @@ async def test_a_mirrors_base_is_one_moment_and_its_updates_follow(client: triod
     async with mirror.updates() as watch:
         event = await anext(watch)
         assert (event.key, event.value) == (b"k9", b"new")
+
+
+class Mute:
+    """A channel whose transactions are carried out and never answered."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self.done = trio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    async def unary(self, method: Any, request: bytes, **options: Any) -> bytes:
+        answer: bytes = await self._channel.unary(method, request, **options)
+        if method.name == "Txn":
+            self.done.set()
+            await trio.sleep_forever()
+        return answer
+
+
+@pytest.mark.parametrize(
+    "enter",
+    [
+        lambda client, lease: client.rwlock("cut").write(lease=lease),
+        lambda client, lease: client.double_barrier("cut", 2, lease=lease),
+    ],
+    ids=["rwlock", "double barrier"],
+)
+async def test_who_is_cancelled_on_the_way_in_leaves_no_key(
+    client: triode.Client, enter: Callable[..., Any]
+) -> None:
+    """The lease is the caller's and lives on: others would wait for a key that nobody answers for."""
+    mute = Mute(client.channel)
+
+    async def try_to_enter(lease: Any) -> None:
+        async with opened(mute) as other, enter(other, lease):
+            pytest.fail("nobody has answered")
+
+    with trio.fail_after(20):
+        async with client.lease(60) as lease:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(try_to_enter, lease)
+                await mute.done.wait()
+                assert await client.count(triode.prefix("cut")) == 1
+                nursery.cancel_scope.cancel()
+            assert await client.count(triode.prefix("cut")) == 0
