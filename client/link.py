@@ -58,6 +58,7 @@ class Link:
         self.connection: Connection | None = None
         self.trouble = ""
         self.refused = False
+        self._trusted = False
         nursery.start_soon(self._run)
 
     def stop(self) -> None:
@@ -78,6 +79,7 @@ class Link:
                     await trio.sleep(backoff_seconds(failures, random.random))
                     continue
                 failures, self.trouble, self.refused = 0, "", False
+                self._trusted = True
                 self.connection = connection
                 self._on_change(self, None)
                 await connection.retired.wait()
@@ -98,7 +100,8 @@ class Link:
             try:
                 return await self._connect()
             except TlsRefused as error:
-                self.trouble, self.refused = str(error), True
+                # Once there was trust, this may pass: a balancer ends handshakes while its server restarts.
+                self.trouble, self.refused = str(error), not self._trusted
             except (OSError, trio.BrokenResourceError) as error:
                 self.trouble, self.refused = _words(error), False
         if scope.cancelled_caught:

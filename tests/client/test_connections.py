@@ -9,7 +9,9 @@ import trio
 import trio.testing
 
 import triode
-from triode.client.errors import ClientClosed, ConnectionLost, Unreachable
+from triode.client import link
+from triode.client.errors import ClientClosed, ConnectionLost, Unreachable, UntrustedServer
+from triode.client.tls import TlsRefused
 from triode.errors import Code, EtcdError, NoLeader, NotCapable
 from triode.rpc.h2.errors import ErrorCode
 from triode.rpc.h2.frames import goaway
@@ -454,3 +456,34 @@ async def test_garbage_within_a_call(servers: Any) -> None:
         with trio.fail_after(10), pytest.raises(EtcdError) as caught:
             await client.put("a", "1")
         assert caught.value.status == Code.UNAVAILABLE
+
+
+async def test_trust_that_breaks_off_may_come_back(
+    servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer ends handshakes while the server behind it restarts: who was connected before waits."""
+    tried = trio.Event()
+    restarting = False
+
+    async def handshake(*_: object) -> None:  # without TLS, to a server without it
+        if restarting:
+            tried.set()
+            raise TlsRefused("the server ended the handshake")
+
+    monkeypatch.setattr(link, "handshake", handshake)
+    tls = triode.TLS(insecure_skip_verify=True)
+    async with servers.scripted() as server:
+        async with triode.connect(f"https://{server.address}", tls=tls, dial_timeout=30) as client:
+            await client.get("k")
+            restarting = True
+            await server.peers[0].stream.aclose()
+            async with trio.open_nursery() as nursery:
+                await tried.wait()
+                nursery.start_soon(client.get, "k")
+                await trio.testing.wait_all_tasks_blocked()
+                restarting = False
+        assert len(server.requests) == 2
+        restarting = True
+        async with triode.connect(f"https://{server.address}", tls=tls) as stranger:
+            with pytest.raises(UntrustedServer):
+                await stranger.get("k")
