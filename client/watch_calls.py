@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 from ..rpc.pb.rpc_pb2 import WatchCreateRequest
 from .call import REQUIRE_LEADER, Caller
-from .keys import Keys, KeysLike
+from .keys import Keys, KeysLike, keys_of
 from .watch import BUFFER_BYTES_MAX, Watch
 
 __all__ = ["WatchCalls"]
@@ -53,7 +53,10 @@ class WatchCalls(Caller):
         """
         if start_revision < 0:
             raise ValueError(f"start_revision is negative: {start_revision}")
-        full = self.keyspace.full_range(keys)
+        wanted = keys_of(keys)
+        if not wanted.key:  # etcd's watches read it so; a namespace must not be left by it
+            wanted = Keys(b"\0", wanted.range_end)
+        full = self.keyspace.full_range(wanted)
         filters = [
             filter_
             for filter_, wanted in (

@@ -232,3 +232,13 @@ def test_what_a_server_gives_as_a_reason() -> None:
     )
     assert isinstance(watch_stream.reason_of(""), WatchCanceled)
     assert isinstance(watch_stream.reason_of("what?"), EtcdError)
+
+
+async def test_an_empty_key_does_not_leave_the_namespace(client: triode.Client) -> None:
+    inner = client.namespace("app/")
+    async with inner.watch(triode.Keys(b"", b"\0")) as watch:
+        await client.put("zzz", "outside")
+        await inner.put("k", "inside")
+        async for event in watch:
+            assert (event.key, event.value) == (b"k", b"inside")
+            break
