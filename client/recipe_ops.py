@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import trio
@@ -101,7 +101,8 @@ async def create_numbered(
             continue
         except BaseException:
             if lease:
-                await forget(client, key)
+                with suppress(EtcdError):  # then it stays as long as its lease
+                    await forget(client, key)
             raise
 
 
