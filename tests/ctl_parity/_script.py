@@ -46,7 +46,10 @@ UNTIL_TRIES_MAX = 200
 FAILED = ("<never", "<nothing more came>", "<did not end>", "<it ended>")
 BACKSTAGE = {"tell", "close", "lines", "errors", "stop", "term", "end", "watchers", "file"}
 SIGNALS = {"stop": signal.SIGINT, "term": signal.SIGTERM, "end": None}
-NEW_ID = re.compile(r"(?:lease|Member) ([0-9a-f]{15,16})")
+# As many digits as chance gives it: one in sixteen has less than sixteen. Some places pad it with spaces (`%16x`),
+# some with zeros, some not.
+RANDOM_ID = r"[0-9a-f]{8,16}"
+NEW_ID = re.compile(rf"(?:lease|Member) +({RANDOM_ID})\b")
 
 
 @attrs.frozen
@@ -73,14 +76,14 @@ RULES = [
         r"(remaining\(|\"ttl\":|^\"TTL\" : )(\d*)\d(?!\d)",
         r"\1\2<n>",
     ),
-    rule("session", "ID of the lease behind a lock", r"(?<=/)[0-9a-f]{15,16}\b", "<lease>"),
+    rule("session", "ID of the lease behind a lock", rf"(?<=/){RANDOM_ID}\b", "<lease>"),
     rule(
         "random ID", "leases whose ID is random", r"\b[0-9a-f]{16}(?= granted with TTL)", "<lease>"
     ),
-    rule("random ID", "the same in JSON", r"(\"ID\":)\d{16,19}(?=,\"TTL\")", r"\1<lease>"),
-    rule("random ID", "the same in JSON", r"(\"lease\":)\d{16,19}", r"\1<lease>"),
-    rule("random ID", "the same in fields", r"(\"ID\" : )\d{16,19}(?=\n\"TTL)", r"\1<lease>"),
-    rule("random ID", "the same in fields", r"(\"Lease\" : )[1-9]\d{16,18}", r"\1<lease>"),
+    rule("random ID", "the same in JSON", r"(\"ID\":)\d{10,19}(?=,\"TTL\")", r"\1<lease>"),
+    rule("random ID", "the same in JSON", r"(\"lease\":)\d{10,19}", r"\1<lease>"),
+    rule("random ID", "the same in fields", r"(\"ID\" : )\d{10,19}(?=\n\"TTL)", r"\1<lease>"),
+    rule("random ID", "the same in fields", r"(\"Lease\" : )[1-9]\d{9,18}", r"\1<lease>"),
     rule(
         "session", "the same in JSON", r"\"key\":\"(?:bG8v|ZWwv)[^\"]*\"", '"key":"<of a session>"'
     ),
@@ -206,6 +209,7 @@ class Script:
             address: "endpoint",
             address.partition(":")[2]: "port",
         } | names
+        self._ids: dict[re.Pattern[str], str] = {}
         self._background: dict[str, Background] = {}
         self._revision = 0
 
@@ -304,9 +308,10 @@ class Script:
         found = NEW_ID.search(said)
         if found is None:
             return said
-        decimal = str(int(found[1], 16))
-        self._values |= {name: found[1], name + ".decimal": decimal}
-        self._names |= {found[1]: name, found[1].lstrip("0"): name, decimal: f"{name}.decimal"}
+        number = int(found[1], 16)
+        self._values |= {name: found[1], name + ".decimal": str(number)}
+        self._names |= {str(number): f"{name}.decimal"}
+        self._ids |= {id_pattern(f"{number:x}"): name}
         return said
 
     def _words(self, command: str) -> tuple[list[str], dict[str, str]]:
@@ -331,9 +336,18 @@ class Script:
     def _normalized(self, said: str) -> str:
         for value, name in self._names.items():
             said = said.replace(value, f"<{name}>")
+        for pattern, name in self._ids.items():
+            said = pattern.sub(f"<{name}>", said)
         for each in RULES:
             said = each.pattern.sub(each.replacement, said)
         return narrow(said) if TABLE_OF_VALUES.search(said) else said
+
+
+def id_pattern(digits: str) -> re.Pattern[str]:
+    """An ID wherever it stands, with what fills it up to sixteen places."""
+    padding = " " * (16 - len(digits))
+    padded = rf"(?:^|(?<=[ \[])){padding}{digits}|" if padding else ""
+    return re.compile(rf"{padded}\b0*{digits}\b", re.MULTILINE)
 
 
 def unescaped(word: str) -> str:

@@ -105,11 +105,11 @@ RULES = [
         r"\{\"error\":\"(?:[^\"\\]|\\.)*\",",
         "{",
     ),
-    rule("session", "ID of the lease behind a lock", r"(?<=/)[0-9a-f]{14,16}$", "<lease>"),
+    rule("session", "ID of the lease behind a lock", r"(?<=/)[0-9a-f]{8,16}$", "<lease>"),
     rule(
         "random ID",
         "leases whose ID the server chose",
-        r"(\"ID\":\"?)\d{16,19}(?=\"?,\"(?:ttl|TTL)\")",
+        r"(\"ID\":\"?)\d{10,19}(?=\"?,\"(?:ttl|TTL)\")",
         r"\1<lease>",
     ),
     rule("table", "columns are as wide as their values", r" {2,}|-{2,}", " "),
