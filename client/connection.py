@@ -130,14 +130,18 @@ class Connection:
         if len(message) > self._options.max_send_bytes:  # before it waits: who gets room uses it
             raise self._too_large(message)
         session = self.session
+        waited = False
         if (
             self.retired.is_set()
             or not session.can_start
             or session.backlog_bytes_total > UNSENT_BYTES_MAX
         ):
             await self._wait_room()
+            waited = True
         stream_id = session.call(path, message, metadata=metadata, timeout_ns=timeout_ns)
         self._calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
+        if waited:
+            self._offer_room()
         self._send()
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -153,10 +157,14 @@ class Connection:
         """Start a streaming call; whoever opens it ends it with `cancel`. Raises CallFailed."""
         await trio.lowlevel.checkpoint_if_cancelled()
         session = self.session
+        waited = False
         if self.retired.is_set() or not session.can_start:
             await self._wait_room()
+            waited = True
         stream_id = session.start_call(path, metadata=metadata, timeout_ns=timeout_ns)
         call = self._calls[stream_id] = StreamCall(self, stream_id)
+        if waited:
+            self._offer_room()
         self.send_soon()
         return call
 
@@ -174,13 +182,20 @@ class Connection:
 
     async def _wait_room(self) -> None:
         """Wait until a call may be made: the server bounds streams, and bytes."""
-        session = self.session
         while True:
             if self.retired.is_set():
                 raise CallFailed(ConnectionLost(self.reason or None), processed=False)
-            if session.can_start and session.backlog_bytes_total <= UNSENT_BYTES_MAX:
+            if self._has_room():
                 return
             await self._room.park()
+
+    def _has_room(self) -> bool:
+        return self.session.can_start and self.session.backlog_bytes_total <= UNSENT_BYTES_MAX
+
+    def _offer_room(self) -> None:
+        """Wake one who waits, if there is room: who takes it offers what is left to the next one."""
+        if self._room and self._has_room():
+            self._room.unpark()
 
     # --- out --------------------------------------------------------------------------------------
 
