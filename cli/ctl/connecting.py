@@ -17,7 +17,7 @@ from ..common.flags import FlagValues
 from .failures import error_text
 from .waiting import DEADLINE_TEXT, patiently
 
-__all__ = ["connect", "options_of", "tls_of"]
+__all__ = ["bounds_of", "connect", "options_of", "tls_of"]
 
 SEND_BYTES: Final = 2 << 20
 RECEIVE_BYTES: Final = 2**31 - 1
@@ -61,18 +61,22 @@ async def _log_in(client: Client, seconds: float) -> None:
 def options_of(flags: FlagValues) -> dict[str, Any]:
     """The arguments of `triode.connect`, but for the endpoints. Raises Failure."""
     user, password = _login_of(flags)
+    options = {"tls": tls_of(flags), **bounds_of(flags)}
+    if user and password:  # without a password there is no login, as with Go's client
+        options.update(user=user, password=password)
+    return options
+
+
+def bounds_of(flags: FlagValues) -> dict[str, Any]:
+    """Those of them that are times and sizes."""
     dial = min(flags.seconds("dial-timeout"), flags.seconds("command-timeout") * DIAL_SHARE)
-    options: dict[str, Any] = {
-        "tls": tls_of(flags),
+    return {
         "dial_timeout": max(dial, 0.001),
         "keepalive_time": flags.seconds("keepalive-time"),
         "keepalive_timeout": flags.seconds("keepalive-timeout"),
         "max_send_bytes": flags.number("max-request-bytes") or SEND_BYTES,
         "max_receive_bytes": flags.number("max-recv-bytes") or RECEIVE_BYTES,
     }
-    if user and password:  # without a password there is no login, as with Go's client
-        options.update(user=user, password=password)
-    return options
 
 
 def tls_of(flags: FlagValues) -> TLS | None:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+
+import triode
+from triode.cli.common.flags import FlagValues, parse
+from triode.cli.ctl.commands import make_mirror
 
 
 @pytest.fixture
@@ -157,5 +164,91 @@ def test_a_destination_with_users(
             break
     else:
         pytest.fail("it did not arrive")
+    mirror.signal(signal.SIGTERM)
+    assert mirror.end().code == 5
+
+
+class Reluctant:
+    """A destination that takes so many requests, and then no more."""
+
+    def __init__(self, requests_max: int) -> None:
+        self.requests: list[Any] = []
+        self.tired = trio.Event()
+        self._max = requests_max
+
+    async def call(self, _method: str, request: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        if len(self.requests) == self._max:
+            self.tired.set()
+            await trio.sleep_forever()
+        self.requests.append(request)
+
+
+async def _interrupted(
+    source: triode.Client, destination: Reluctant, *words: str
+) -> make_mirror.Counter:
+    """What a mirror says of itself when it is interrupted at a destination that takes no more."""
+    flags = FlagValues(make_mirror.COMMANDS[0].flags)
+    parse(flags, words)
+    counter = make_mirror.Counter()
+    ctx: Any = SimpleNamespace(flags=flags)
+    target: Any = destination
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(make_mirror._mirror, ctx, source, target, counter)
+            await destination.tired.wait()
+            nursery.cancel_scope.cancel()
+    return counter
+
+
+async def test_what_an_interrupted_mirror_may_go_on_after(shared_etcd: Any) -> None:
+    """Never a revision that it has not repeated, though the source tells of a later one with each response."""
+    async with triode.connect(shared_etcd.address) as source:
+        put = await source.put("late/0", "v")
+        first = put.header.revision
+        async with trio.open_nursery() as nursery:
+            for _ in range(1999):
+                nursery.start_soon(source.put, "late/0", "v")
+        following = Reluctant(1500)
+        counter = await _interrupted(source, following, "--prefix=late/", f"--rev={first}")
+        assert counter.total == 1500
+        assert first < counter.revision <= first + 1499
+        await source.put("late/1", "v")
+        copying = await _interrupted(source, Reluctant(1), "--prefix=late/")
+    assert str(copying) == "1 changes mirrored, the copy is not complete"
+
+
+def test_a_destination_that_is_lost(
+    server: Any, launch_etcd: Callable[..., Any], start: Callable[..., Any], ctl: Callable[..., Any]
+) -> None:
+    """The end is etcdctl's; how far it has come is told as well."""
+    other = launch_etcd()
+    ctl("put", "lost/k", "v")
+    mirror = start("make-mirror", "--prefix=lost/", other.address)
+    wait_for(other, {"lost/k": "v"})
+    revision = revision_of(ctl)
+    other.stop()
+    ctl("put", "lost/k", "w")
+    done = mirror.end()
+    assert done.code == 1
+    assert done.err.splitlines()[-2] == f"1 changes mirrored, up to revision {revision}"
+    assert done.error.startswith("Error: rpc error: code = Unavailable")
+
+
+def test_a_password_is_asked_for_once(
+    server: Any, shared_etcd: Any, start: Callable[..., Any], ctl: Callable[..., Any]
+) -> None:
+    ctl("put", "asked/k", "v")
+    mirror = start(
+        "--user=somebody",
+        "make-mirror",
+        "--prefix=asked/",
+        shared_etcd.address,
+        stdin=subprocess.PIPE,
+    )
+    mirror.process.stdin.write(b"pw\n")
+    mirror.process.stdin.close()
+    assert mirror.line() == "Password: "
+    wait_for(shared_etcd, {"asked/k": "v"}, "asked/")
     mirror.signal(signal.SIGTERM)
     assert mirror.end().code == 5

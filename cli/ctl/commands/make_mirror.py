@@ -13,13 +13,15 @@ from ....client.client import connect as open_client
 from ....client.errors import EndpointError
 from ....client.keys import prefix as keys_with_prefix
 from ....client.tls import TLS
+from ....errors import EtcdError
 from ....rpc.pb.rpc_pb2 import PutRequest, RangeRequest, TxnRequest
 from ...common.command import Command
+from ...common.errors import complain
 from ...common.exits import BAD_ARGUMENTS, INTERRUPTED, Failure
 from ...common.flags import Flag
 from ...common.goquote import as_bytes
 from ...common.prompt import ask_password
-from ..connecting import options_of
+from ..connecting import bounds_of
 from ..context import Context
 from ..interrupts import until_signal
 from ..mirroring import Renaming, batches_of
@@ -37,7 +39,11 @@ class Counter:
     """How many changes have been repeated."""
 
     total: int = 0
-    revision: int = 0  # of the source, up to which all is repeated
+    revision: int = 0  # of the source, up to which all is repeated; 0: the copy is not complete
+
+    def __str__(self) -> str:
+        upto = f"up to revision {self.revision}" if self.revision else "the copy is not complete"
+        return f"{self.total} changes mirrored, {upto}"
 
 
 async def make_mirror(ctx: Context) -> None:
@@ -61,21 +67,16 @@ async def make_mirror(ctx: Context) -> None:
                     trio.open_nursery() as nursery,
                 ):
                     nursery.start_soon(_tell, ctx, counter)
-                    await _mirror(ctx, source, destination, counter)
+                    await _mirror_or_say(ctx, source, destination, counter)
             except EndpointError as error:
                 raise Failure(str(error), BAD_ARGUMENTS) from None
-    raise Failure(
-        f"interrupted; {counter.total} changes mirrored, up to revision {counter.revision}",
-        INTERRUPTED,
-    )
+    raise Failure(f"interrupted; {counter}", INTERRUPTED)
 
 
 def _destination(ctx: Context) -> dict[str, Any]:
     """How to connect to the other cluster: as to this one, but for TLS and user."""
     flags = ctx.flags
-    options = options_of(flags)
-    for name in ("tls", "user", "password"):
-        options.pop(name, None)
+    options = bounds_of(flags)
     files = {name: flags.text(f"dest-{name}") or None for name in ("cert", "key", "cacert")}
     if any(files.values()) or not flags.switch("dest-insecure-transport"):
         options["tls"] = TLS(ca=files["cacert"], cert=files["cert"], key=files["key"])
@@ -89,15 +90,27 @@ def _destination(ctx: Context) -> dict[str, Any]:
     return options
 
 
+async def _mirror_or_say(
+    ctx: Context, source: Client, destination: Client, counter: Counter
+) -> None:
+    """Mirror; if that fails, say how far it has come, so that it can go on there."""
+    try:
+        await _mirror(ctx, source, destination, counter)
+    except EtcdError:
+        if counter.total:
+            complain(str(counter), prefix="")
+        raise
+
+
 async def _mirror(ctx: Context, source: Client, destination: Client, counter: Counter) -> None:
     prefix = as_bytes(ctx.flags.text("prefix"))
     to = as_bytes(ctx.flags.text("dest-prefix"))
     if not to and not ctx.flags.switch("no-dest-prefix"):
         to = prefix
     rename = Renaming(prefix, to)
-    counter.revision = ctx.flags.number("rev") - 1
-    if counter.revision <= 0:
-        await _copy(source, destination, prefix, rename, counter)
+    counter.revision = max(ctx.flags.number("rev") - 1, 0)
+    if not counter.revision:
+        counter.revision = await _copy(source, destination, prefix, rename, counter)
     keys = keys_with_prefix(prefix)
     operations_max = ctx.flags.number("max-txn-ops")
     async with source.watch(keys, start_revision=counter.revision + 1) as watch:
@@ -105,15 +118,18 @@ async def _mirror(ctx: Context, source: Client, destination: Client, counter: Co
             for batch in batches_of(response.events, rename, operations_max):
                 await destination.call("KV/Txn", TxnRequest(success=batch))
                 counter.total += len(batch)
-            counter.revision = response.header.revision
+            if (
+                response.events
+            ):  # the header says how far the server is, which may have more to tell
+                counter.revision = response.events[-1].kv.mod_revision
 
 
 async def _copy(
     source: Client, destination: Client, prefix: bytes, rename: Renaming, counter: Counter
-) -> None:
-    """Put all keys of one revision."""
+) -> int:
+    """Put all keys of one revision; returns it."""
     found = await source.call("KV/Range", RangeRequest(key=prefix or b"foo", count_only=True))
-    counter.revision = found.header.revision
+    revision: int = found.header.revision
     limiter = trio.CapacityLimiter(PUTS_AT_ONCE)
 
     async def put(request: PutRequest) -> None:
@@ -121,12 +137,13 @@ async def _copy(
             await destination.call("KV/Put", request)
         counter.total += 1
 
-    scan = source.scan(keys_with_prefix(prefix), revision=counter.revision)
+    scan = source.scan(keys_with_prefix(prefix), revision=revision)
     while (page := await scan.next_page()) is not None:
         async with trio.open_nursery() as nursery:
             for pair in page:
                 request = PutRequest(key=rename(pair.key), value=pair.value)
                 nursery.start_soon(put, request)
+    return revision
 
 
 async def _tell(ctx: Context, counter: Counter) -> None:
