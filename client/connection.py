@@ -29,7 +29,7 @@ from ..rpc.grpc.client import (
 )
 from ..rpc.h2.limits import Limits
 from .calls import StreamCall, UnaryCall
-from .errors import CallFailed, ClientClosed, ConnectionLost, error_of
+from .errors import CLOSED_TEXT, CallFailed, ClientClosed, ConnectionLost, error_of
 from .tls import TlsWire, explain
 
 __all__ = ["Connection", "ConnectionOptions"]
@@ -306,7 +306,7 @@ class Connection:
                 self._end(_reason(error))
                 return
             if not data:
-                self._end("the server closed the connection")
+                self._end(CLOSED_TEXT)
                 return
             self._take(data)
 

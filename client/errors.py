@@ -8,11 +8,12 @@ program that only wants to know that a call has failed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ..errors import Code, Compacted, EtcdError, TriodeError, by_text
 
 __all__ = [
+    "CLOSED_TEXT",
     "CallFailed",
     "ClientClosed",
     "Conflict",
@@ -28,6 +29,8 @@ __all__ = [
     "WatchCompacted",
     "error_of",
 ]
+
+CLOSED_TEXT: Final = "the server closed the connection"
 
 
 class EndpointError(TriodeError, ValueError):

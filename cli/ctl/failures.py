@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...client.errors import EndpointError
+from ...client.errors import CLOSED_TEXT, EndpointError
 from ...errors import Code, EtcdError, by_text
 from ..common.exits import BAD_ARGUMENTS, Failure
 
-__all__ = ["DEADLINE_TEXT", "error_text", "explain"]
+__all__ = ["DEADLINE_TEXT", "EOF_TEXT", "error_text", "explain"]
 
 DEADLINE_TEXT: Final = "context deadline exceeded"
+EOF_TEXT: Final = "error reading from server: EOF"
 
 _NAMES = {
     Code.CANCELED: "Canceled",
@@ -36,7 +37,8 @@ def error_text(error: EtcdError) -> str:
     """An answer's error as Go's client shows it: etcd's own errors plainly, others with their code."""
     if by_text(error.message) is not None:
         return error.message
-    return f"rpc error: code = {_NAMES[error.status]} desc = {error.message}"
+    text = EOF_TEXT if error.message == CLOSED_TEXT else error.message
+    return f"rpc error: code = {_NAMES[error.status]} desc = {text}"
 
 
 def explain(error: BaseException) -> Failure | None:

@@ -13,19 +13,23 @@ from typing import Final
 
 from ...client.endpoints import Endpoint, parse_endpoint
 from ...client.errors import EndpointError, error_of
-from ...errors import Code
+from ...client.retry import REPEATABLE
+from ...errors import Code, EtcdError
 from ...rpc.grpc.client import ClientEvent, Finished, GrpcClient, Message
 from ...rpc.h2.limits import Limits
 from ..common.exits import Failure
 from ..common.flags import FlagValues
-from .failures import DEADLINE_TEXT
+from .failures import DEADLINE_TEXT, EOF_TEXT
 
 __all__ = ["quick_call"]
 
-READS: Final = frozenset(("KV/Range", "Lease/LeaseTimeToLive", "Lease/LeaseLeases"))
-"""Calls that may be made twice."""
+PATIENCE_SECONDS: Final = 0.5
+"""How long several endpoints are tried, one after the other; then the client asks all of them at once."""
 RECEIVE_BYTES: Final = 1 << 18
 SEND_BYTES_MAX: Final = 2 << 20
+UNWATCHED_BYTES_MAX: Final = 32 << 10
+KEEPALIVE_SECONDS_MIN: Final = 10.0
+NO_MESSAGE: Final = "the server answered without a message"
 MESSAGE_BYTES_MAX: Final = 2**31 - 1
 LIMITS: Final = Limits(
     stream_window_bytes=16 << 20,
@@ -60,9 +64,15 @@ def quick_call(
         EtcdError: what the server answered.
         Failure: the time is over.
     """
-    if not _simple(flags) or len(request) > (flags.number("max-request-bytes") or SEND_BYTES_MAX):
+    bytes_max = flags.number("max-request-bytes") or SEND_BYTES_MAX
+    if seconds is None:  # nobody would notice that the server has stopped taking it
+        bytes_max = min(bytes_max, UNWATCHED_BYTES_MAX)
+    if not _simple(flags) or len(request) > bytes_max:
         return None
-    deadline = None if seconds is None else time.monotonic() + seconds
+    started = time.monotonic()
+    deadline = None if seconds is None else started + seconds
+    several = len(flags.texts("endpoints")) > 1
+    until = min(started + PATIENCE_SECONDS if several else math.inf, deadline or math.inf)
     for text in flags.texts("endpoints"):
         try:
             endpoint = parse_endpoint(text.strip())
@@ -71,15 +81,18 @@ def quick_call(
         if endpoint.tls:
             return None
         patience = flags.seconds("dial-timeout") or math.inf
-        if deadline is not None:
-            patience = min(patience, deadline - time.monotonic())
         try:
-            sock = _connected(endpoint, patience)
+            sock = _connected(endpoint, min(patience, until - time.monotonic()))
         except OSError as error:
+            if several and isinstance(error, TimeoutError):
+                return None
             troubles[text.strip()] = (error.strerror or str(error)).lower()
             continue
         with sock:
-            return _Exchange(flags, endpoint, sock, deadline).run(method, request)
+            exchange = _Exchange(flags, endpoint, sock, deadline)
+            if not exchange.greeted(min(patience, until - time.monotonic())):
+                return None
+            return exchange.run(method, request)
     return None
 
 
@@ -128,31 +141,27 @@ class _Exchange:
 
     def run(self, method: str, request: bytes) -> bytes | None:
         """See `quick_call`."""
-        if not self._greeted():
-            return None
         left = self._left()
         self._session.call(
             f"/etcdserverpb.{method}",
             request,
             timeout_ns=None if left is None else max(1, int(left * 1e9)),
         )
-        answer = b""
+        answer: bytes | None = None
         while True:
             for event in self._turn():
                 if isinstance(event, Message):
                     answer = event.data
                 elif isinstance(event, Finished):
-                    if event.code == Code.OK:
+                    if event.code == Code.OK and answer is not None:
                         return answer
                     self._check(method, event)
                     return None
 
-    def _greeted(self) -> bool:
-        """Whether the server speaks HTTP/2, and soon: before that nothing is asked of it."""
-        left = self._left()
-        limits = [each for each in (left, self._flags.seconds("dial-timeout") or None) if each]
+    def greeted(self, seconds: float) -> bool:
+        """Whether the server speaks HTTP/2, and within that time: before that nothing is asked of it."""
         try:
-            self._sock.settimeout(min(limits, default=None))
+            self._sock.settimeout(None if seconds == math.inf else max(seconds, 0.001))
             self._sock.sendall(self._session.data_to_send())
             data = self._sock.recv(RECEIVE_BYTES)
         except OSError:
@@ -166,20 +175,40 @@ class _Exchange:
         try:
             self._sock.settimeout(self._left())
             self._sock.sendall(self._session.data_to_send())
-            data = self._sock.recv(RECEIVE_BYTES)
+            data = self._heard()
         except TimeoutError:
             raise Failure(DEADLINE_TEXT) from None
-        except OSError:
-            data = b""
+        except OSError as error:
+            return self._session.lost((error.strerror or str(error)).lower())
         if not data:
-            return self._session.lost("error reading from server: EOF")
+            return self._session.lost(EOF_TEXT)
         return self._session.receive(data)
+
+    def _heard(self) -> bytes:
+        """What comes next; nothing if the server, silent for long, does not even answer a ping."""
+        silence = self._flags.seconds("keepalive-time")
+        limits = (max(silence, KEEPALIVE_SECONDS_MIN), self._flags.seconds("keepalive-timeout"))
+        for seconds in limits if silence else (math.inf,):
+            left = self._left()
+            limit = min(seconds, math.inf if left is None else left)
+            self._sock.settimeout(None if limit == math.inf else limit)
+            try:
+                return self._sock.recv(RECEIVE_BYTES)
+            except TimeoutError:
+                self._left()
+            self._session.ping()
+            self._sock.sendall(self._session.data_to_send())
+        return b""
 
     def _check(self, method: str, end: Finished) -> None:
         """Raise what the server answered; return if the call may as well be made anew."""
-        if end.code == Code.UNAVAILABLE and (not end.processed or method in READS):
+        if end.code == Code.OK:
+            raise EtcdError(NO_MESSAGE, code=Code.INTERNAL)
+        if end.code == Code.UNAVAILABLE and (
+            not end.processed or f"/etcdserverpb.{method}" in REPEATABLE
+        ):
             return
-        if end.code == Code.DEADLINE_EXCEEDED:
+        if end.code == Code.DEADLINE_EXCEEDED and self._deadline is not None:
             raise Failure(DEADLINE_TEXT)
         raise error_of(end.code, end.text)
 
