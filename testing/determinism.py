@@ -47,8 +47,39 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+POLL_ROUNDS = 64
+
+
+class _RarelyAsked(scheduler.TheIOManager):  # type: ignore[misc,name-defined]
+    """Asks the kernel for news once in `POLL_ROUNDS` rounds of the loop: there is none but Ctrl-C."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rounds = 0
+
+    def get_events(self, timeout: float) -> Any:
+        del timeout  # time jumps
+        self._rounds += 1
+        return super().get_events(0.0) if self._rounds % POLL_ROUNDS == 0 else []
+
+
+@contextmanager
+def _without_io() -> Iterator[None]:
+    """Programs begun in the block do without sockets and threads."""
+    module: Any = scheduler
+    usual, module.TheIOManager = module.TheIOManager, _RarelyAsked
+    try:
+        yield
+    finally:
+        module.TheIOManager = usual
+
+
 def _jumping_clock() -> trio.testing.MockClock:
-    """A MockClock that only jumps: it need not look at the real one, nor count what the loop does."""
+    """A MockClock that only jumps: it need not look at the real one, nor count what the loop does.
+
+    The loop asks how long it may sleep when no task can run: that is the moment to jump. Only when a task waits for
+    that very moment is the jump left to the loop, which wakes that task first.
+    """
     clock = trio.testing.MockClock(autojump_threshold=0)
     quick: Any = clock  # the class is final, but its ways are slow
 
@@ -57,8 +88,16 @@ def _jumping_clock() -> trio.testing.MockClock:
         if clock._virtual_base < deadline < float("inf"):
             clock._virtual_base = deadline
 
+    def jumped(deadline: float) -> float:
+        """How long to sleep until then, from now on."""
+        if deadline > clock._virtual_base:
+            if deadline == float("inf") or scheduler.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle:
+                return 1e9
+            clock._virtual_base = deadline
+        return 0.0
+
     quick.current_time = lambda: clock._virtual_base
-    quick.deadline_to_sleep_time = lambda at: 0.0 if at <= clock._virtual_base else 1e9
+    quick.deadline_to_sleep_time = jumped
     quick._autojump = jump
     return clock
 
@@ -79,5 +118,5 @@ def run(
         with trio.fail_after(until_seconds):
             return await main(*arguments)
 
-    with seeded_scheduler(seed), _no_collection():
+    with seeded_scheduler(seed), _no_collection(), _without_io():
         return trio.run(bounded, clock=_jumping_clock())

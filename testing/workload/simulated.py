@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import trio
@@ -22,7 +22,9 @@ from .workload import Workload, hashes_of, log_of
 
 __all__ = ["CheckedRun", "simulate_checked"]
 
-LEASES_END_SECONDS = 12.0  # the longest TTL of the workload on a slow clock, and its lateness
+LEASES_END_SECONDS_MIN = 3.0  # until then a request that lost its client may still be on its way
+LEASES_END_SECONDS_MAX = 12.0  # the longest TTL of the workload on a slow clock, and its lateness
+LEASES_POLL_SECONDS = 0.5
 SERVING_SHARE = 0.9
 CLIENTS_PER_MIX = 2
 PAUSE_SECONDS = (0.01, 0.15)
@@ -81,7 +83,7 @@ class CheckedRun(Scenario):
     async def _look_at_members(self, workload: Workload) -> None:
         """Wait until all leases have ended and all watches have caught up; then compare the members."""
         members = [self.cluster.client(name) for name in self.cluster.expected]
-        await trio.sleep(LEASES_END_SECONDS)
+        await self._wait_without_leases()
         with trio.move_on_after(PEACE_SECONDS_MAX) as scope:
             await workload.settle(members)
         if scope.cancelled_caught:
@@ -89,6 +91,19 @@ class CheckedRun(Scenario):
         with trio.move_on_after(PEACE_SECONDS_MAX):
             self._hashes = await hashes_of(members)
             self._log = await log_of(members[0])
+
+    async def _wait_without_leases(self) -> None:
+        """Wait until no member knows a lease any more; those that live on too long are left to the checkers."""
+        await trio.sleep(LEASES_END_SECONDS_MIN)
+        with trio.move_on_after(LEASES_END_SECONDS_MAX - LEASES_END_SECONDS_MIN):
+            while any(self._leases()):  # noqa: ASYNC110  # it is an outside look
+                await trio.sleep(LEASES_POLL_SECONDS)
+
+    def _leases(self) -> Iterator[bool]:
+        """For each member, whether it knows any; one that is down may."""
+        for name in self.cluster.expected:
+            node = self.cluster.machines[name].node
+            yield node is None or bool(node.lessor.leases())
 
     def _judge_history(self, peace: list[Peace]) -> None:
         began = time.perf_counter()
