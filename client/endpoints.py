@@ -13,10 +13,11 @@ import attrs
 
 from .errors import EndpointError
 
-__all__ = ["DEFAULT_ENDPOINT", "DEFAULT_PORT", "Endpoint", "parse_endpoint"]
+__all__ = ["DEFAULT_ENDPOINT", "DEFAULT_PORT", "NO_NAME", "Endpoint", "parse_endpoint"]
 
 DEFAULT_PORT: Final = 2379
 DEFAULT_ENDPOINT: Final = "127.0.0.1:2379"
+NO_NAME: Final = "no host can have such a name"
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*)://").match
 _HOST_PORT = re.compile(
     r"(?:\[([^\[\]]+)\]|([^\[\]:/@?#\s]+|[0-9A-Fa-f:.%\w]*::[0-9A-Fa-f:.%\w]*))(?::(\d{1,5}))?"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import trio
 
 from .connection import Connection, ConnectionOptions
-from .endpoints import Endpoint
+from .endpoints import NO_NAME, Endpoint
 from .retry import backoff_seconds
 from .tls import TlsRefused, TlsWire, handshake, plain_socket
 
@@ -104,6 +104,8 @@ class Link:
                 self.trouble, self.refused = str(error), not self._trusted
             except (OSError, trio.BrokenResourceError) as error:
                 self.trouble, self.refused = _words(error), False
+            except UnicodeError:  # of the look-up: a label that is empty or too long
+                self.trouble, self.refused = NO_NAME, False
         if scope.cancelled_caught:
             self.trouble, self.refused = f"no answer within {limit:g} s", False
         return None

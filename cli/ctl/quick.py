@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Final
 
-from ...client.endpoints import Endpoint, parse_endpoint
+from ...client.endpoints import NO_NAME, Endpoint, parse_endpoint
 from ...client.errors import EndpointError, error_of
 from ...client.retry import REPEATABLE
 from ...errors import Code, EtcdError
@@ -87,6 +87,9 @@ def quick_call(
             if several and isinstance(error, TimeoutError):
                 return None
             troubles[text.strip()] = (error.strerror or str(error)).lower()
+            continue
+        except UnicodeError:
+            troubles[text.strip()] = NO_NAME
             continue
         with sock:
             exchange = _Exchange(flags, endpoint, sock, deadline)

@@ -186,6 +186,17 @@ async def test_nobody_is_there() -> None:
     assert caught.value.reasons == {address: "connection refused"}
 
 
+async def test_a_name_that_cannot_be_is_one_that_is_not_there(servers: Any) -> None:
+    async with servers.scripted() as server:
+        async with triode.connect("a..b:1", server.address) as client:
+            await client.put("k", "v")
+        async with triode.connect(f"{'a' * 64}.org", "ä..b", dial_timeout=0.1) as client:
+            with pytest.raises(
+                Unreachable, match=r"a\.org: no host can have such a name; ä\.\.b: no host"
+            ):
+                await client.get("k")
+
+
 async def test_one_endpoint_and_no_other(servers: Any) -> None:
     async with (
         servers.scripted() as a,

@@ -119,11 +119,12 @@ def test_a_server_that_does_not_answer(answering: Callable[..., str]) -> None:
 
 def test_endpoints_that_cannot_be_reached() -> None:
     troubles: dict[str, str] = {}
-    given = flags("127.0.0.1:1,unix:/no/such/socket")
+    given = flags("127.0.0.1:1,unix:/no/such/socket,a..b:1")
     assert quick_call(given, "KV/Range", RANGE, 30.0, troubles) is None
     assert troubles == {
         "127.0.0.1:1": "connection refused",
         "unix:/no/such/socket": "no such file or directory",
+        "a..b:1": "no host can have such a name",
     }
 
 
