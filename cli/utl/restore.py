@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -233,9 +234,12 @@ def _build(order: Order, view: View, members: list[Member], mine: Member) -> Non
             undo.callback(disk.remove_tree, part)
             disk.make_dir(part / "snap")
             _build_database(order, view, part / "snap", members)
-            if order.wal_dir is None:
-                _build_log(disk, part / "wal", members, mine)
+            inside = _inside(order)
+            if inside is not None:
+                disk.make_dir((part / inside).parent)
+                _build_log(disk, part / inside, members, mine)
             else:
+                assert order.wal_dir is not None
                 disk.make_dir(order.wal_dir.parent)
                 undo.callback(disk.remove_tree, order.wal_dir)
                 undo.callback(
@@ -251,6 +255,15 @@ def _build(order: Order, view: View, members: list[Member], mine: Member) -> Non
         if made:
             _remove_made(order.data_dir)
         raise
+
+
+def _inside(order: Order) -> Path | None:
+    """Where the log is below `DATA/member`, which is made as a whole; None if it is somewhere else."""
+    if order.wal_dir is None:
+        return Path("wal")
+    member = os.path.realpath(order.data_dir / "member")
+    path = Path(os.path.realpath(order.wal_dir))
+    return path.relative_to(member) if path.is_relative_to(member) else None
 
 
 def _remove_made(data_dir: Path) -> None:

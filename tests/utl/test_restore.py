@@ -377,6 +377,32 @@ def test_an_empty_directory_and_a_log_of_its_own(
     refused(utl("check", where, "--wal-dir", log, "--timeout", "50ms"), "is in use")
 
 
+@pytest.mark.parametrize("log", ["member/wal", "member/fast/log", "log"])
+def test_a_log_below_the_data_directory(
+    log: str, rows: Any, write_snapshot: Utl, tmp_path: Path, utl: Utl
+) -> None:
+    """As etcdutl takes it: the default place, too, may be named."""
+    where = tmp_path / "to"
+    words = ["--data-dir", where, "--wal-dir", where / log]
+    done = utl("snapshot", "restore", write_snapshot(rows), *words)
+    assert done.code == 0, done.err
+    assert utl("check", where, "--wal-dir", where / log).code == 0
+    assert sorted(path.name for path in where.iterdir() if path.name != "log") == [
+        ".lock",
+        "member",
+    ]
+
+
+@pytest.mark.parametrize("log", ["member", "member/snap", "."])
+def test_a_place_that_a_log_cannot_have(
+    log: str, rows: Any, write_snapshot: Utl, tmp_path: Path, utl: Utl
+) -> None:
+    where = tmp_path / "to"
+    words = ["--data-dir", where, "--wal-dir", where / log]
+    refused(utl("snapshot", "restore", write_snapshot(rows), *words), "it is not empty")
+    assert not where.exists()
+
+
 def test_alarms_and_users_come_along_and_are_named(
     rows: Any, write_snapshot: Utl, tmp_path: Path, utl: Utl
 ) -> None:
