@@ -11,8 +11,11 @@ __all__ = ["cannot_run", "ending"]
 
 def cannot_run(name: str, error: OSError) -> str:
     """Why a program was not started. A name without a slash is looked for in $PATH."""
-    if "/" in name:
-        return f"fork/exec {name}: {(error.strerror or str(error)).lower()}"
+    from shutil import which
+
+    found = name if "/" in name else which(name)
+    if found is not None:
+        return f"fork/exec {found}: {(error.strerror or str(error)).lower()}"
     return f"exec: {quote(name)}: executable file not found in $PATH"
 
 

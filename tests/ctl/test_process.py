@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -100,6 +101,12 @@ def test_a_watch_runs_a_command_for_each_event(
     assert done.errors == [
         'command ["/no/such/program"] error (fork/exec /no/such/program: no such file or directory)'
     ]
+    ctl("put", "exec", "a" * 200_000)  # more than a variable can hold
+    command = (*command[:4], str(int(revision) + 1), *command[5:])
+    done = triodectl(*command, "sh", "-c", "true")
+    assert done.code == 1
+    expected = f'command ["sh" "-c" "true"] error (fork/exec {which("sh")}: argument list too long)'
+    assert done.errors == [expected]
 
 
 def test_watching_interactively(server: Any, ctl: Callable[..., Any]) -> None:
