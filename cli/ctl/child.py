@@ -18,13 +18,15 @@ from .interrupts import Stop
 __all__ = ["run_child"]
 
 KILLED = 255
+PATIENCE_SECONDS = 5.0
+"""For a command that was told to end; then it is killed."""
 
 
 async def run_child(words: Sequence[str], variables: Mapping[str, bytes], stop: Stop) -> None:
     """Run a command to its end; its output is ours, and its input too if that is a terminal.
 
     SIGTERM is passed on to it, and Ctrl-C unless the terminal has told it already. When the caller is cancelled,
-    the command is ended by SIGTERM, or after 5 seconds by SIGKILL.
+    the command is ended by SIGTERM, or after `PATIENCE_SECONDS` by SIGKILL.
 
     Raises:
         Failure: with its exit code, when that is not 0; or it cannot be run.
@@ -41,6 +43,7 @@ async def run_child(words: Sequence[str], variables: Mapping[str, bytes], stop: 
                     },
                     stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,
                     check=False,
+                    deliver_cancel=_put_an_end_to,
                 )
             )
         except OSError as error:
@@ -50,6 +53,12 @@ async def run_child(words: Sequence[str], variables: Mapping[str, bytes], stop: 
         nursery.cancel_scope.cancel()
     if code:
         raise Failure(ending(code), code if code > 0 else KILLED)
+
+
+async def _put_an_end_to(process: trio.Process) -> None:
+    process.terminate()
+    await trio.sleep(PATIENCE_SECONDS)
+    process.kill()
 
 
 async def _pass_on(stop: Stop, process: trio.Process) -> None:

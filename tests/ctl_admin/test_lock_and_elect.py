@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+
+import triode
 
 ON_TRIODE = pytest.mark.parametrize("server", ["triode"], indirect=True)
 ON_ETCD = pytest.mark.parametrize("server", ["etcd"], indirect=True)
@@ -147,6 +153,39 @@ def test_a_lock_that_is_lost(server: Any, start: Callable[..., Any]) -> None:
     assert held.line() == "told"
     done = held.end()
     assert (done.code, done.err) == (1, "Error: session expired\n")
+
+
+@ON_TRIODE
+def test_a_command_that_does_not_listen(server: Any, start: Callable[..., Any]) -> None:
+    """It is killed, without a word about how."""
+    deaf = "trap '' TERM; echo $ETCD_LOCK_KEY; while :; do sleep 0.05; done"
+    impatient = (
+        "from triode.cli.ctl import child; from triode.cli.ctl.main import main;"
+        " child.PATIENCE_SECONDS = 0.1; main()"
+    )
+    held = start("lock", "deaf", "--ttl=3", "--", "sh", "-c", deaf, program=impatient)
+    lease = held.line().partition("/")[2]
+    assert server.ctl("lease", "revoke", lease).returncode == 0
+    done = held.end()
+    assert (done.code, done.err) == (1, "Error: session expired\n")
+
+
+@ON_TRIODE
+def test_a_signal_that_comes_with_the_lock(
+    server: Any, ctl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is not run, and nobody is told that it was."""
+
+    @asynccontextmanager
+    async def locked(*_: object, **__: object) -> AsyncIterator[Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _turn in range(20):  # the signal has been taken, and its cancellation not yet seen
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        yield SimpleNamespace(key=b"with/1", token=2)
+
+    monkeypatch.setattr(triode.Client, "lock", locked)
+    done = ctl("lock", "with", "--", "sh", "-c", "echo it ran >&2")
+    assert (done.code, done.error) == (1, "Error: context canceled")
 
 
 @ON_ETCD
