@@ -18,7 +18,7 @@ from .errors import CallFailed
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["STREAM_BYTES_MAX", "StreamCall", "UnaryCall"]
+__all__ = ["STREAM_BYTES_MAX", "LoneCall", "StreamCall", "UnaryCall"]
 
 STREAM_BYTES_MAX: Final = 4 << 20
 """Bytes of messages that wait to be received on one stream; beyond it the server gets no credit to send more."""
@@ -52,6 +52,44 @@ class UnaryCall:
             error = error or EtcdError(_NO_MESSAGE, code=Code.INTERNAL)
             result = outcome.Error(CallFailed(error, processed=processed))
         trio.lowlevel.reschedule(self._task, result)
+
+    def writable(self) -> None:
+        """All of the request has gone out."""
+
+
+class LoneCall:
+    """A caller that reads its answer itself; see `reader.py`."""
+
+    __slots__ = ("_error", "_message", "over")
+
+    def __init__(self) -> None:
+        self.over = False
+        self._message: bytes | None = None
+        self._error: CallFailed | None = None
+
+    def result(self) -> bytes:
+        """What came of it; raises CallFailed."""
+        if self._error is not None:
+            raise self._error
+        assert self._message is not None
+        return self._message
+
+    def answered(self, data: bytes) -> None:
+        """The answer has come, and the call has succeeded."""
+        self._message = data
+        self.over = True
+
+    def message(self, data: bytes) -> None:
+        """The answer has come; the status follows."""
+        self._message = data
+
+    def finished(self, error: EtcdError | None, *, processed: bool) -> None:
+        """The call is over."""
+        if error is None and self._message is None:
+            error = EtcdError(_NO_MESSAGE, code=Code.INTERNAL)
+        if error is not None:
+            self._error = CallFailed(error, processed=processed)
+        self.over = True
 
     def writable(self) -> None:
         """All of the request has gone out."""
@@ -113,8 +151,14 @@ class StreamCall:
     # --- what the user does -----------------------------------------------------------------------
 
     async def send(self, message: bytes) -> None:
-        """Send one message; waits while the server takes no more. Without effect when the call has ended."""
+        """Send one message; waits while the server takes no more. Without effect when the call has ended.
+
+        Raises:
+            EtcdError: the message is larger than `max_send_bytes`.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
+        if len(message) > self._connection.message_bytes_max:
+            raise self._connection.too_large(message).error
         session = self._connection.session
         while not self.over and session.backlog_bytes(self.stream_id) > STREAM_BYTES_MAX:
             await self._room.park()

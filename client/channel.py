@@ -129,9 +129,7 @@ class SocketChannel:
             if deadline == -math.inf:  # cancelled, so that nobody waits for the answer
                 await trio.lowlevel.checkpoint_if_cancelled()
             try:
-                return await connection.unary(
-                    path, request, _with_token(metadata, token), _left_ns(deadline)
-                )
+                return await connection.unary(path, request, _with_token(metadata, token), deadline)
             except CallFailed as failure:
                 error, processed = failure.error, failure.processed
             if isinstance(error, DeadlineExceeded) or error.status == DeadlineExceeded.code:
@@ -265,13 +263,6 @@ def _with_token(metadata: Metadata | None, token: str | None) -> Metadata | None
     if not token:
         return metadata
     return {**metadata, "token": token} if metadata else {"token": token}
-
-
-def _left_ns(deadline: float) -> int | None:
-    """What is left until `deadline`, as gRPC says it; None: all the time."""
-    if math.isinf(deadline):  # -inf: the caller is cancelled already, and will learn of it
-        return None
-    return max(1, int((deadline - trio.current_time()) * 1e9))
 
 
 async def _reach(deadline: float) -> None:

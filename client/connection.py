@@ -7,9 +7,8 @@ collects what they have left and sends it together.
 
 from __future__ import annotations
 
-import os
+import math
 import socket
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -28,13 +27,13 @@ from ..rpc.grpc.client import (
     Writable,
 )
 from ..rpc.h2.limits import Limits
-from .calls import StreamCall, UnaryCall
-from .errors import CLOSED_TEXT, CallFailed, ClientClosed, ConnectionLost, error_of
-from .tls import TlsWire, explain
+from .calls import LoneCall, StreamCall, UnaryCall
+from .errors import CallFailed, ClientClosed, ConnectionLost, error_of, os_reason
+from .reader import Reader
+from .tls import TlsWire
 
 __all__ = ["Connection", "ConnectionOptions"]
 
-READ_BYTES_MAX: Final = 65_536
 UNSENT_BYTES_MAX: Final = 8 << 20
 """Bytes of requests that wait for the server's flow control; new calls wait beyond it."""
 REPLY_SECONDS: Final = 0.002
@@ -89,6 +88,7 @@ class Connection:
         self._wire = wire
         self.endpoint = endpoint
         self._options = options
+        self.message_bytes_max = options.max_send_bytes
         self.session = GrpcClient(
             authority=authority,
             scheme="https" if wire else "http",
@@ -97,7 +97,7 @@ class Connection:
             message_bytes_max=options.max_receive_bytes,
             answered=True,
         )
-        self._calls: dict[int, UnaryCall | StreamCall] = {}
+        self._calls: dict[int, UnaryCall | LoneCall | StreamCall] = {}
         self.ready = trio.Event()
         self.retired = trio.Event()
         self.over = False
@@ -108,7 +108,8 @@ class Connection:
         self._writer: trio.lowlevel.Task | None = None
         self._reply_due = self._napping = False
         self._room = trio.lowlevel.ParkingLot()
-        self._heard = False
+        self._reader = Reader(self, sock, wire)
+        self.heard = False
         self._scope = trio.CancelScope()
 
     # --- calls ------------------------------------------------------------------------------------
@@ -118,30 +119,36 @@ class Connection:
         """New calls can be made here."""
         return not self.retired.is_set()
 
+    @property
+    def busy(self) -> bool:
+        """Calls are under way."""
+        return bool(self._calls)
+
     async def unary(
         self,
         path: str,
         message: bytes,
         metadata: Mapping[str, str] | None,
-        timeout_ns: int | None,
+        deadline: float = math.inf,
     ) -> bytes:
-        """Make a unary call and return the encoded response; raises CallFailed."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if len(message) > self._options.max_send_bytes:  # before it waits: who gets room uses it
-            raise self._too_large(message)
+        """Make a unary call and return the encoded response; raises CallFailed.
+
+        `deadline` is on Trio's clock: the server is told how much time is left when the call leaves.
+        """
+        if len(message) > self.message_bytes_max:  # before it waits: who gets room uses it
+            raise self.too_large(message)
         session = self.session
-        waited = False
-        if (
-            self.retired.is_set()
-            or not session.can_start
-            or session.backlog_bytes_total > UNSENT_BYTES_MAX
-        ):
+        if self.retired.is_set() or not self._has_room():
             await self._wait_room()
-            waited = True
-        stream_id = session.call(path, message, metadata=metadata, timeout_ns=timeout_ns)
-        self._calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
-        if waited:
-            self._offer_room()
+        stream_id = session.call(path, message, metadata=metadata, timeout_ns=_left_ns(deadline))
+        reader, calls = self._reader, self._calls
+        if reader.resting and not calls:
+            call = calls[stream_id] = LoneCall()
+            self.flush()
+            await reader.fetch(call, stream_id)
+            return call.result()
+        calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
+        self._offer_room()
         self._send()
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -151,20 +158,15 @@ class Connection:
         response: bytes = await trio.lowlevel.wait_task_rescheduled(abort)
         return response
 
-    async def open(
-        self, path: str, metadata: Mapping[str, str] | None, timeout_ns: int | None = None
-    ) -> StreamCall:
+    async def open(self, path: str, metadata: Mapping[str, str] | None) -> StreamCall:
         """Start a streaming call; whoever opens it ends it with `cancel`. Raises CallFailed."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        session = self.session
-        waited = False
-        if self.retired.is_set() or not session.can_start:
+        if self.retired.is_set() or not self.session.can_start:
             await self._wait_room()
-            waited = True
-        stream_id = session.start_call(path, metadata=metadata, timeout_ns=timeout_ns)
+        stream_id = self.session.start_call(path, metadata=metadata)
         call = self._calls[stream_id] = StreamCall(self, stream_id)
-        if waited:
-            self._offer_room()
+        self._offer_room()
+        self._reader.wake()
         self.send_soon()
         return call
 
@@ -175,8 +177,9 @@ class Connection:
             self._after_call()
             self.send_soon()
 
-    def _too_large(self, message: bytes) -> CallFailed:
-        most = self._options.max_send_bytes
+    def too_large(self, message: bytes) -> CallFailed:
+        """A message that is not sent: the server would refuse it."""
+        most = self.message_bytes_max
         text = f"trying to send message larger than max ({len(message)} vs. {most})"
         return CallFailed(EtcdError(text, code=Code.RESOURCE_EXHAUSTED), processed=False)
 
@@ -202,7 +205,7 @@ class Connection:
     def _send(self) -> None:
         """Send now what a call has left, or let the writer collect more of it."""
         if len(self._calls) == 1:
-            self._flush()
+            self.flush()
         else:
             self.send_soon()
 
@@ -213,7 +216,7 @@ class Connection:
             self._writer = None
             trio.lowlevel.reschedule(writer)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write as much as the socket takes; the rest is the writer's."""
         if self._unsent is not None or self.over:
             return
@@ -227,7 +230,7 @@ class Connection:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._break(_reason(error))
+            self._break(os_reason(error))
             return
         if sent < len(data):
             self._unsent = memoryview(data)[sent:]
@@ -243,7 +246,7 @@ class Connection:
                 with trio.move_on_after(REPLY_SECONDS):
                     await self._until_woken()
                 self._napping = False
-            self._flush()
+            self.flush()
             while self._unsent is not None:
                 await trio.lowlevel.wait_writable(self._sock)
                 self._write_rest(self._unsent)
@@ -265,7 +268,7 @@ class Connection:
             return
         except OSError as error:
             self._unsent = None
-            self._break(_reason(error))
+            self._break(os_reason(error))
             return
         self._unsent = rest[sent:] if sent < len(rest) else None
 
@@ -279,60 +282,36 @@ class Connection:
                     nursery.start_soon(self._write)
                     if self._options.keepalive_time > 0:
                         nursery.start_soon(self._keep_alive)
-                    await self._read()
+                    await self._reader.run()
             finally:
                 self._close()
 
-    async def _read(self) -> None:
-        sock, wire = self._sock, self._wire
-        if wire is not None:
-            self._take(wire.early())
-        while not self.over:
-            await trio.lowlevel.wait_readable(sock)
-            try:
-                data = sock.recv(READ_BYTES_MAX)
-                if data and wire is not None:
-                    self._heard = True
-                    data = wire.decrypt(data)
-                    if not data and not wire.ended:
-                        continue
-            except BlockingIOError:
-                continue
-            except ssl.SSLError as error:
-                self.refused = not self.ready.is_set()
-                self._end(explain(error, self.endpoint))
-                return
-            except OSError as error:
-                self._end(_reason(error))
-                return
-            if not data:
-                self._end(CLOSED_TEXT)
-                return
-            self._take(data)
-
-    def _take(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Take bytes from the server."""
-        self._heard = True
+        self.heard = True
         session = self.session
         self._handle(session.receive(data))
         if session.closed:
             what = "broke a rule of" if self.ready.is_set() else "does not speak"
             self._broken = f"the server {what} HTTP/2"
-            self._flush()  # says so to the server
-            self._end(self._broken)
+            self.flush()  # says so to the server
+            self.end(self._broken)
             return
         connection = session.connection
         if not self.ready.is_set() and not connection._settings_due:
             self.ready.set()
-        if connection.outbox.frames and not self._napping:
+        if self._room:
+            self._offer_room()  # SETTINGS may have made some
+        if connection.outbox.frames and not (self._napping or self._reader.looks):
             self._reply_due = True
             self.send_soon()
 
     def _handle(self, events: list[ClientEvent]) -> None:
-        calls = self._calls
+        calls, reader = self._calls, self._reader
         for event in events:
             if type(event) is Answered:
                 calls.pop(event.stream_id).answered(event.data)
+                reader.lone = 0 if calls else reader.lone + 1
                 if self._room or self.retired.is_set():
                     self._after_call()
             elif type(event) is Message:
@@ -363,15 +342,15 @@ class Connection:
         """Ping a server that is silent while calls wait for it; end the connection when nothing comes back."""
         options = self._options
         while True:
-            self._heard = False
+            self.heard = False
             await trio.sleep(options.keepalive_time)
-            if self._heard or not (self._calls or options.permit_without_stream):
+            if self.heard or not (self._calls or options.permit_without_stream):
                 continue
             self.session.ping()
             self.send_soon()
             await trio.sleep(options.keepalive_timeout)
-            if not self._heard:
-                self._end(
+            if not self.heard:
+                self.end(
                     f"the server has been silent for "
                     f"{options.keepalive_time + options.keepalive_timeout:g} s"
                 )
@@ -395,7 +374,7 @@ class Connection:
         self.retired.set()
         self._scope.cancel()
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """The connection is over: calls that wait are told. An empty reason: the client is closed."""
         if self.over:
             return
@@ -410,7 +389,7 @@ class Connection:
         self._room.unpark_all()
 
     def _close(self) -> None:
-        self._end(self._broken)
+        self.end(self._broken)
         self.session.terminate()
         self._unsent_goaway()
         trio.lowlevel.notify_closing(self._sock)
@@ -424,5 +403,8 @@ class Connection:
                 self._sock.send(self._wire.encrypt(data) if self._wire is not None else data)
 
 
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno).lower() if error.errno else str(error)
+def _left_ns(deadline: float) -> int | None:
+    """What is left until `deadline`, as gRPC says it; None: all the time."""
+    if math.isinf(deadline):  # -inf: the caller is cancelled already, and will learn of it
+        return None
+    return max(1, int((deadline - trio.current_time()) * 1e9))

@@ -7,6 +7,7 @@ program that only wants to know that a call has failed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
@@ -28,6 +29,7 @@ __all__ = [
     "UntrustedServer",
     "WatchCompacted",
     "error_of",
+    "os_reason",
 ]
 
 CLOSED_TEXT: Final = "the server closed the connection"
@@ -157,3 +159,8 @@ def error_of(code: int, text: str) -> EtcdError:
         status = Code.UNKNOWN
     known = by_text(text)
     return known(code=status) if known is not None else EtcdError(text, code=status)
+
+
+def os_reason(error: OSError) -> str:
+    """What the system says, in its words."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)

@@ -27,6 +27,7 @@ class Peer:
     cancelled: list[int] = attrs.Factory(list)
     streams: list[int] = attrs.Factory(list)
     deaf: bool = False
+    received_bytes: int = 0
     sending: trio.Lock = attrs.Factory(trio.Lock)
     closed: trio.Event = attrs.Factory(trio.Event)
 
@@ -60,6 +61,8 @@ class Peer:
         self.flush()
         try:
             while data := await self.stream.receive_some(65536):
+                self.received_bytes += len(data)
+                self.server.news()
                 if self.deaf:
                     continue
                 for event in self.session.receive(data):

@@ -255,7 +255,7 @@ async def test_a_connection_that_has_just_ended_takes_no_call(servers: Any) -> N
     async with servers.scripted() as server, triode.connect(server.address) as client:
         await client.put("a", "1")
         link = client.channel._links[server.address]  # type: ignore[attr-defined]
-        link.connection._end("gone")
+        link.connection.end("gone")
         with trio.fail_after(5):
             await client.put("a", "2")
         assert [len(peer.requests) for peer in server.peers] == [1, 1]

@@ -148,6 +148,8 @@ async def test_both_sides_trust_each_other(secure: Secure, form: str) -> None:
         pair = await client.get("a")
         assert pair is not None
         assert len(pair.value) == 300_000
+        for number in range(20):  # one after the other
+            await client.put("one", f"{number}")
         async with trio.open_nursery() as nursery:
             for number in range(50):
                 nursery.start_soon(client.put, f"many/{number}", bytes(20_000))
