@@ -116,6 +116,8 @@ class Machine:
             backend="platter",
             **{
                 "listen_client_urls": (),
+                "heartbeat_interval": 0.01,
+                "election_timeout": 0.1,  # who has lost power before it was a voter waits for it
                 "snapshot_count": 7,
                 "snapshot_catchup_entries": 3,
                 "max_wals": 1,
