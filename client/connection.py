@@ -108,6 +108,7 @@ class Connection:
         self._writer: trio.lowlevel.Task | None = None
         self._reply_due = self._napping = False
         self._room = trio.lowlevel.ParkingLot()
+        self._waiting = 0  # for room; asked with each call, and a parking lot is slow to say
         self._reader = Reader(self, sock, wire)
         self.heard = False
         self._scope = trio.CancelScope()
@@ -138,9 +139,15 @@ class Connection:
         if len(message) > self.message_bytes_max:  # before it waits: who gets room uses it
             raise self.too_large(message)
         session = self.session
-        if self.retired.is_set() or not self._has_room():
+        if (
+            self.retired.is_set()
+            or not session.can_start
+            or session.backlog_bytes_total > UNSENT_BYTES_MAX
+        ):
             await self._wait_room()
         stream_id = session.call(path, message, metadata=metadata, timeout_ns=_left_ns(deadline))
+        if self._waiting:
+            self._offer_room()
         reader, calls = self._reader, self._calls
         if reader.resting and not calls:
             call = calls[stream_id] = LoneCall()
@@ -148,7 +155,6 @@ class Connection:
             await reader.fetch(call, stream_id)
             return call.result()
         calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
-        self._offer_room()
         self._send()
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -190,7 +196,11 @@ class Connection:
                 raise CallFailed(ConnectionLost(self.reason or None), processed=False)
             if self._has_room():
                 return
-            await self._room.park()
+            self._waiting += 1
+            try:
+                await self._room.park()
+            finally:
+                self._waiting -= 1
 
     def _has_room(self) -> bool:
         return self.session.can_start and self.session.backlog_bytes_total <= UNSENT_BYTES_MAX
@@ -300,7 +310,7 @@ class Connection:
         connection = session.connection
         if not self.ready.is_set() and not connection._settings_due:
             self.ready.set()
-        if self._room:
+        if self._waiting:
             self._offer_room()  # SETTINGS may have made some
         if connection.outbox.frames and not (self._napping or self._reader.looks):
             self._reply_due = True
@@ -312,7 +322,7 @@ class Connection:
             if type(event) is Answered:
                 calls.pop(event.stream_id).answered(event.data)
                 reader.lone = 0 if calls else reader.lone + 1
-                if self._room or self.retired.is_set():
+                if self._waiting or self.retired.is_set():
                     self._after_call()
             elif type(event) is Message:
                 calls[event.stream_id].message(event.data)
