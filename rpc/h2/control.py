@@ -72,7 +72,7 @@ def on_settings(
         _size(payload, 0)
         if not conn.settings_acked:
             conn.settings_acked = True
-            conn.windows.acknowledged(conn.streams)
+            conn.outbox.frames += conn.windows.acknowledged(conn.streams)
             conn.decoder.limit(conn.limits.header_table_bytes_max)
         return
     conn.budget.spend("SETTINGS frames")

@@ -49,13 +49,19 @@ class ReceiveWindows:
         """The WINDOW_UPDATE that follows our first SETTINGS, if any."""
         return self._renew_connection() if self.connection < self._connection_bytes else b""
 
-    def acknowledged(self, streams: dict[int, Stream]) -> None:
-        """The peer has applied our SETTINGS."""
+    def acknowledged(self, streams: dict[int, Stream]) -> list[bytes]:
+        """The peer has applied our SETTINGS; the renewals to send.
+
+        Of a smaller window more than half may have been used already: the peer could wait for credit that nothing
+        else would renew.
+        """
         delta = self._limit - self.initial
-        if delta:
-            self.initial = self._limit
-            for stream in streams.values():
-                stream.recv_window += delta
+        if not delta:
+            return []
+        self.initial = self._limit
+        for stream in streams.values():
+            stream.recv_window += delta
+        return [renewal for stream in streams.values() if (renewal := self.consumed(stream, 0))]
 
     def received(self, length: int) -> bytes:
         """Charge the connection; the renewal to send, if due. Raises ConnectionFault."""

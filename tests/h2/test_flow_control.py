@@ -117,6 +117,20 @@ def test_settings_below_the_default_hold_only_after_the_acknowledgement(wire: An
     ]
 
 
+def test_a_window_that_was_used_before_it_shrank_is_renewed(wire: Any) -> None:
+    """The peer has less than no credit then, and waits for us: nothing that it sends would make us renew it."""
+    limits = Limits(
+        stream_window_bytes=3000, connection_window_bytes=1 << 20, frame_bytes_max=65535
+    )
+    server = Connection(limits=limits)
+    server.receive(PREFACE + wire.frame(4, 0, 0) + wire.frame(1, 4, 1, wire.block))
+    server.receive(wire.frame(0, 0, 1, bytes(40_000)) + wire.frame(0, 0, 1, bytes(25_535)))
+    assert updates(wire, server)[1] == 40_000
+    server.receive(wire.frame(4, 1, 0))
+    assert updates(wire, server) == {1: 25_535}
+    assert server.streams[1].recv_window == 3000
+
+
 # --- bodies wanted whole ----------------------------------------------------------------------
 
 
