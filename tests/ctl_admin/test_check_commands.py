@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from triode.cli.ctl.commands import check
+
 PERF = "/etcdctl-check-perf/"
 SCALE = "/etcdctl-check-datascale/"
 ON_TRIODE = pytest.mark.parametrize("server", ["triode"], indirect=True)
@@ -82,6 +84,46 @@ def test_how_much_memory_keys_take(server: Any, ctl: Callable[..., Any]) -> None
     )
     assert re.fullmatch(r"PASS: Approximate system memory used : -?\d+\.\d\d MB\.", done.lines[-1])
     assert keys(server, SCALE) == 0
+
+
+@ON_TRIODE
+def test_memory_that_cannot_be_read_leaves_no_keys(
+    server: Any, ctl: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [b"process_resident_memory_bytes 5\n", b""]
+
+    async def fetch(*_: object, **__: object) -> bytes:
+        return pages.pop(0)
+
+    monkeypatch.setattr(check, "fetch", fetch)
+    done = ctl("check", "datascale", "--pairs=10")
+    assert done.code == 1
+    assert done.lines[-1].startswith("FAIL: Could not read process_resident_memory_bytes after")
+    assert keys(server, SCALE) == 0
+
+
+@ON_TRIODE
+def test_keys_that_could_not_be_deleted(
+    server: Any, start: Callable[..., Any], ctl: Callable[..., Any]
+) -> None:
+    """It does not say that they were, and it has not passed."""
+    program = (
+        "import sys; from triode.cli.ctl.checks import run; from triode.cli.ctl.main import main;"
+        " run.CLEANUP_SECONDS = 0.0; main()"
+    )
+    done = start("check", "datascale", "--prefix=stay/", "--pairs=10", program=program).end()
+    assert done.code == 1
+    failed = "FAIL: Cleanup failed during key deletion: ERROR(context deadline exceeded)"
+    assert done.lines[1:] == [failed]
+    ctl("del", "--prefix", "stay/")
+    running = start("check", "perf", "--prefix=stay/", program=program)
+    while not keys(server, "stay/"):
+        pass
+    running.signal(signal.SIGTERM)
+    done = running.end()
+    assert (done.code, done.lines) == (5, [failed])
+    assert done.error == "Error: interrupted; the keys below stay/ are still there"
+    ctl("del", "--prefix", "stay/")
 
 
 @ON_TRIODE

@@ -139,8 +139,8 @@ def one_put(start: bytes, key_bytes: int, value_bytes: int) -> PutRequest:
 # --- taking it away -----------------------------------------------------------------------------
 
 
-async def clean(ctx: Context, client: Client, start: bytes, *, compact: bool) -> None:
-    """Delete what was put; then forget that it was there, if asked to."""
+async def clean(ctx: Context, client: Client, start: bytes, *, compact: bool) -> bool:
+    """Delete what was put; then forget that it was there, if asked to. Returns whether the keys are gone."""
     keys = prefix(start)
     request = DeleteRangeRequest(key=keys.key, range_end=keys.range_end)
     try:
@@ -149,9 +149,10 @@ async def clean(ctx: Context, client: Client, start: bytes, *, compact: bool) ->
     except (EtcdError, Failure) as error:
         text = error.text if isinstance(error, Failure) else error_text(error)
         ctx.out.line(f"FAIL: Cleanup failed during key deletion: ERROR({text})")
-        return
+        return False
     if compact:
         await _compact(ctx, client, answer.header.revision)
+    return True
 
 
 async def _compact(ctx: Context, client: Client, revision: int) -> None:

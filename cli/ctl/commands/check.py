@@ -50,14 +50,10 @@ async def perf(ctx: Context) -> int:
         finished: tuple[Results, float] | None = None
         with stop.cancels():
             finished = await _write_for(clients, load, start)
-        await clean(
-            ctx,
-            clients[0],
-            start,
-            compact=ctx.flags.switch("auto-compact") and finished is not None,
-        )
+        compact = ctx.flags.switch("auto-compact") and finished is not None
+        cleaned = await clean(ctx, clients[0], start, compact=compact)
         if finished is None:
-            _give_up(start)
+            _give_up(start, cleaned=cleaned)
         if ctx.flags.switch("auto-defrag"):
             await defragment(ctx, clients[0])
     results, took = finished
@@ -105,12 +101,21 @@ async def datascale(ctx: Context) -> int:
         ctx.out.flush()
         results: Results | None = None
         after = 0.0
+        unread: Failure | None = None
         with stop.cancels():
             results = await _fill(clients, load, start)
-            after = await _memory(ctx, client, "after")
-        await clean(ctx, client, start, compact=ctx.flags.switch("auto-compact") and bool(after))
+            try:
+                after = await _memory(ctx, client, "after")
+            except Failure as failure:  # raised again when the keys are gone
+                unread = failure
+        compact = ctx.flags.switch("auto-compact") and bool(after)
+        cleaned = await clean(ctx, client, start, compact=compact)
+        if unread is not None:
+            raise unread
         if results is None or not after:
-            _give_up(start)
+            _give_up(start, cleaned=cleaned)
+        if not cleaned:
+            return ERROR
         if ctx.flags.switch("auto-defrag"):
             await defragment(ctx, client)
     wrong = errors_of(results.summary(0))
@@ -162,8 +167,9 @@ def _prefix(ctx: Context) -> bytes:
     return start
 
 
-def _give_up(start: bytes) -> NoReturn:
-    raise Failure(f"interrupted; the keys below {as_text(start)} were deleted", INTERRUPTED)
+def _give_up(start: bytes, *, cleaned: bool) -> NoReturn:
+    what = "were deleted" if cleaned else "are still there"
+    raise Failure(f"interrupted; the keys below {as_text(start)} {what}", INTERRUPTED)
 
 
 def _verdict(ctx: Context, line: str) -> None:
