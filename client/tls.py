@@ -10,11 +10,14 @@ import os
 import socket
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from .errors import EndpointError
+
+if TYPE_CHECKING:
+    import trio
 
 __all__ = ["TLS", "TlsRefused", "TlsWire", "handshake"]
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from ...client.channel import SocketChannel
 from ...client.client import Client
 from ...client.client import connect as open_client
-from ...client.tls import TLS
 from ...errors import EtcdError
 from ..common.errors import complain
-from ..common.exits import BAD_ARGUMENTS, BAD_CONNECTION, Failure
+from ..common.exits import BAD_CONNECTION, Failure
 from ..common.flags import FlagValues
 from .failures import error_text
+from .trust import login_of, tls_of
 from .waiting import DEADLINE_TEXT, patiently
 
-__all__ = ["bounds_of", "connect", "options_of", "tls_of"]
+__all__ = ["bounds_of", "connect", "options_of"]
 
 SEND_BYTES: Final = 2 << 20
 RECEIVE_BYTES: Final = 2**31 - 1
@@ -60,7 +60,7 @@ async def _log_in(client: Client, seconds: float) -> None:
 
 def options_of(flags: FlagValues) -> dict[str, Any]:
     """The arguments of `triode.connect`, but for the endpoints. Raises Failure."""
-    user, password = _login_of(flags)
+    user, password = login_of(flags)
     options = {"tls": tls_of(flags), **bounds_of(flags)}
     if user and password:  # without a password there is no login, as with Go's client
         options.update(user=user, password=password)
@@ -77,42 +77,6 @@ def bounds_of(flags: FlagValues) -> dict[str, Any]:
         "max_send_bytes": flags.number("max-request-bytes") or SEND_BYTES,
         "max_receive_bytes": flags.number("max-recv-bytes") or RECEIVE_BYTES,
     }
-
-
-def tls_of(flags: FlagValues) -> TLS | None:
-    """TLS as the flags say; None: none is asked for."""
-    for name in ("cert", "key", "cacert"):
-        if flags.changed(name) and not flags.text(name):
-            raise Failure(f"empty string is passed to --{name} option", BAD_ARGUMENTS)
-    domain = "" if flags.switch("insecure-discovery") else flags.text("discovery-srv")
-    files: Mapping[str, str | None] = {
-        "ca": flags.text("cacert") or None,
-        "cert": flags.text("cert") or None,
-        "key": flags.text("key") or None,
-    }
-    if (files["cert"] and not files["key"]) or (files["key"] and not files["cert"]):
-        raise Failure(
-            "KeyFile and CertFile must both be present"
-            f"[key: {files['key'] or ''}, cert: {files['cert'] or ''}]",
-            BAD_ARGUMENTS,
-        )
-    skip = flags.switch("insecure-skip-tls-verify")
-    # As in 3.6: to trust everybody is to ask for TLS; 3.5 asks for none then.
-    if not (any(files.values()) or domain or skip) and flags.switch("insecure-transport"):
-        return None
-    return TLS(**files, server_name=domain or None, insecure_skip_verify=skip)
-
-
-def _login_of(flags: FlagValues) -> tuple[str, str]:
-    user, password = flags.text("user"), flags.text("password")
-    if not user or password:
-        return user, password
-    name, colon, secret = user.partition(":")
-    if colon:
-        return name, secret
-    from ..common.prompt import ask_password
-
-    return user, ask_password("Password: ")
 
 
 async def _endpoints(flags: FlagValues) -> list[str]:

@@ -1,7 +1,7 @@
 """One plain call without Trio, because a command that makes a single call spends most of its time on imports.
 
-It covers the common case and nothing else: an answer from an endpoint that is reached at once, without TLS and
-login. In all other cases it gives up before anything has happened, and the client does what it does.
+It covers the common case and nothing else: an answer from an endpoint that is reached at once, and trusted. In all
+other cases it gives up before anything has happened, and the client does what it does.
 """
 
 from __future__ import annotations
@@ -9,17 +9,23 @@ from __future__ import annotations
 import math
 import socket
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...client.endpoints import NO_NAME, Endpoint, parse_endpoint
 from ...client.errors import EndpointError, error_of
 from ...client.retry import REPEATABLE
-from ...errors import Code, EtcdError
+from ...errors import AuthNotEnabled, AuthOldRevision, Code, EtcdError, InvalidAuthToken
 from ...rpc.grpc.client import ClientEvent, Finished, GrpcClient, Message
 from ...rpc.h2.limits import Limits
-from ..common.exits import Failure
+from ...rpc.pb.rpc_pb2 import AuthenticateRequest, AuthenticateResponse
+from ..common.exits import BAD_CONNECTION, Failure
 from ..common.flags import FlagValues
-from .failures import DEADLINE_TEXT, EOF_TEXT
+from .failures import DEADLINE_TEXT, EOF_TEXT, error_text
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ...client.tls import TLS
 
 __all__ = ["quick_call"]
 
@@ -37,8 +43,9 @@ LIMITS: Final = Limits(
     frame_bytes_max=1 << 20,
     nuisance_burst=1 << 60,  # grpc-go pings with every answer
 )
-SPECIAL: Final = ("user", "discovery-srv", "cert", "key", "cacert")
 SETTINGS_FRAME: Final = 4
+STALE: Final = (AuthOldRevision, InvalidAuthToken)
+"""The token is not known any more: the client logs in anew."""
 
 
 def quick_call(
@@ -67,18 +74,17 @@ def quick_call(
     bytes_max = flags.number("max-request-bytes") or SEND_BYTES_MAX
     if seconds is None:  # nobody would notice that the server has stopped taking it
         bytes_max = min(bytes_max, UNWATCHED_BYTES_MAX)
-    if not _simple(flags) or len(request) > bytes_max:
+    if len(request) > bytes_max or flags.text("discovery-srv") or _would_ask(flags):
         return None
     started = time.monotonic()
     deadline = None if seconds is None else started + seconds
     several = len(flags.texts("endpoints")) > 1
     until = min(started + PATIENCE_SECONDS if several else math.inf, deadline or math.inf)
+    trust = _Trust(flags)
     for text in flags.texts("endpoints"):
         try:
             endpoint = parse_endpoint(text.strip())
         except EndpointError:
-            return None
-        if endpoint.tls:
             return None
         patience = flags.seconds("dial-timeout") or math.inf
         try:
@@ -91,21 +97,47 @@ def quick_call(
         except UnicodeError:
             troubles[text.strip()] = NO_NAME
             continue
-        with sock:
-            exchange = _Exchange(flags, endpoint, sock, deadline)
+        secured = trust.secured(sock, endpoint)
+        if secured is None:
+            return None
+        with secured:
+            scheme = "http" if secured is sock else "https"
+            exchange = _Exchange(flags, endpoint, scheme, secured, deadline)
             if not exchange.greeted(min(patience, until - time.monotonic())):
                 return None
             return exchange.run(method, request)
     return None
 
 
-def _simple(flags: FlagValues) -> bool:
-    return (
-        not any(flags.text(name) for name in SPECIAL)
-        and not any(flags.changed(name) for name in SPECIAL)
-        and flags.switch("insecure-transport")
-        and not flags.switch("insecure-skip-tls-verify")
-    )
+def _would_ask(flags: FlagValues) -> bool:
+    """A password is missing: it is asked for once, by the client."""
+    return bool(flags.text("user")) and not (flags.text("password") or ":" in flags.text("user"))
+
+
+class _Trust:
+    """TLS as the flags say. Raises Failure."""
+
+    def __init__(self, flags: FlagValues) -> None:
+        self._tls: TLS | None = None
+        named = any(flags.changed(name) or flags.text(name) for name in ("cert", "key", "cacert"))
+        skip = flags.switch("insecure-skip-tls-verify")
+        if named or skip or not flags.switch("insecure-transport"):
+            from .trust import tls_of
+
+            self._tls = tls_of(flags)
+
+    def secured(self, sock: socket.socket, endpoint: Endpoint) -> socket.socket | None:
+        """The socket to speak through; None: there is no trust, and the client finds out why."""
+        if not endpoint.tls and (endpoint.tls is False or self._tls is None):
+            return sock
+        from ...client.tls import TLS
+
+        try:
+            context: ssl.SSLContext = (self._tls or TLS()).context()
+            return context.wrap_socket(sock, server_hostname=endpoint.server_name)
+        except (OSError, ValueError, EndpointError):
+            sock.close()
+            return None
 
 
 def _connected(endpoint: Endpoint, seconds: float) -> socket.socket:
@@ -131,23 +163,71 @@ class _Exchange:
     """One request and its answer over one connection."""
 
     def __init__(
-        self, flags: FlagValues, endpoint: Endpoint, sock: socket.socket, deadline: float | None
+        self,
+        flags: FlagValues,
+        endpoint: Endpoint,
+        scheme: str,
+        sock: socket.socket,
+        deadline: float | None,
     ) -> None:
         self._flags = flags
         self._sock = sock
         self._deadline = deadline
         self._session = GrpcClient(
             authority=endpoint.authority,
+            scheme=scheme,
             limits=LIMITS,
             message_bytes_max=flags.number("max-recv-bytes") or MESSAGE_BYTES_MAX,
         )
 
     def run(self, method: str, request: bytes) -> bytes | None:
         """See `quick_call`."""
+        metadata = {}
+        if self._flags.text("user"):
+            token = self._logged_in()
+            if token is None or not self._session.can_start:
+                return None
+            metadata = {"token": token} if token else {}
+        end = self._call(method, request, metadata)
+        if isinstance(end, bytes):
+            return end
+        self._check(method, end)
+        return None
+
+    def _logged_in(self) -> str | None:
+        """The token, "" if none is needed; None: the connection broke. Raises Failure."""
+        from .trust import login_of
+
+        user, password = login_of(self._flags)
+        if not password:  # no login, as with Go's client
+            return ""
+        request = AuthenticateRequest(name=user, password=password).SerializeToString()
+        dial = time.monotonic() + self._flags.seconds("dial-timeout")
+        deadline = self._deadline
+        self._deadline = dial if deadline is None else min(deadline, dial)
+        try:
+            end = self._call("Auth/Authenticate", request, {})
+        except Failure as failure:
+            raise Failure(failure.text, BAD_CONNECTION) from None
+        finally:
+            self._deadline = deadline
+        if isinstance(end, bytes):
+            return AuthenticateResponse.FromString(end).token
+        error = _error(end)
+        if isinstance(error, AuthNotEnabled):
+            return ""
+        if end.code == Code.UNAVAILABLE:
+            return None
+        late = end.code == Code.DEADLINE_EXCEEDED
+        raise Failure(DEADLINE_TEXT if late else error_text(error), BAD_CONNECTION)
+
+    def _call(self, method: str, request: bytes, metadata: dict[str, str]) -> bytes | Finished:
+        """The answer, or how the call has ended without one."""
         left = self._left()
         self._session.call(
             f"/etcdserverpb.{method}",
             request,
+            metadata=metadata,
             timeout_ns=None if left is None else max(1, int(left * 1e9)),
         )
         answer: bytes | None = None
@@ -156,10 +236,7 @@ class _Exchange:
                 if isinstance(event, Message):
                     answer = event.data
                 elif isinstance(event, Finished):
-                    if event.code == Code.OK and answer is not None:
-                        return answer
-                    self._check(method, event)
-                    return None
+                    return answer if event.code == Code.OK and answer is not None else event
 
     def greeted(self, seconds: float) -> bool:
         """Whether the server speaks HTTP/2, and within that time: before that nothing is asked of it."""
@@ -205,15 +282,16 @@ class _Exchange:
 
     def _check(self, method: str, end: Finished) -> None:
         """Raise what the server answered; return if the call may as well be made anew."""
-        if end.code == Code.OK:
-            raise EtcdError(NO_MESSAGE, code=Code.INTERNAL)
         if end.code == Code.UNAVAILABLE and (
             not end.processed or f"/etcdserverpb.{method}" in REPEATABLE
         ):
             return
         if end.code == Code.DEADLINE_EXCEEDED and self._deadline is not None:
             raise Failure(DEADLINE_TEXT)
-        raise error_of(end.code, end.text)
+        error = _error(end)
+        stale = isinstance(error, STALE) and self._flags.text("user")
+        if not stale:  # else it was not carried out
+            raise error
 
     def _left(self) -> float | None:
         """Seconds until the deadline. Raises Failure when it has passed."""
@@ -223,3 +301,10 @@ class _Exchange:
         if left <= 0:
             raise Failure(DEADLINE_TEXT)
         return left
+
+
+def _error(end: Finished) -> EtcdError:
+    """What a call has ended with, instead of an answer."""
+    if end.code == Code.OK:
+        return EtcdError(NO_MESSAGE, code=Code.INTERNAL)
+    return error_of(end.code, end.text)

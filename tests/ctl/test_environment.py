@@ -13,10 +13,11 @@ import trio
 from triode.actors.discovery import SrvRecord
 from triode.cli.common.exits import Failure
 from triode.cli.common.flags import FlagValues
-from triode.cli.ctl.connecting import options_of, tls_of
+from triode.cli.ctl.connecting import options_of
 from triode.cli.ctl.environment import complete
 from triode.cli.ctl.global_flags import GLOBAL_FLAGS
 from triode.cli.ctl.srv import client_endpoints
+from triode.cli.ctl.trust import tls_of
 
 
 @pytest.fixture

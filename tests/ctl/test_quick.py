@@ -17,7 +17,9 @@ from triode.cli.ctl.commands import delete, get
 from triode.cli.ctl.global_flags import GLOBAL_FLAGS
 from triode.cli.ctl.key_range import KeyRange
 from triode.cli.ctl.quick import quick_call
-from triode.errors import Code, EtcdError
+from triode.client.endpoints import parse_endpoint
+from triode.errors import Code, EtcdError, InvalidAuthToken
+from triode.rpc.grpc.client import Finished
 from triode.rpc.grpc.events import Request
 from triode.rpc.grpc.server import GrpcServer
 from triode.rpc.h2.errors import ErrorCode
@@ -131,10 +133,7 @@ def test_endpoints_that_cannot_be_reached() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        ("--user", "a:b"),
-        ("--cacert", "ca.pem"),
-        ("--insecure-transport=false",),
-        ("--insecure-skip-tls-verify",),
+        ("--user", "a"),
         ("--discovery-srv", "example.org"),
         ("--max-request-bytes", "2"),
     ],
@@ -143,9 +142,41 @@ def test_what_is_not_simple(answering: Callable[..., str], more: tuple[str, ...]
     """Nobody is called."""
     troubles: dict[str, str] = {}
     assert quick_call(flags("127.0.0.1:1", *more), "KV/Range", RANGE, 30.0, troubles) is None
-    assert quick_call(flags("https://127.0.0.1:1"), "KV/Range", RANGE, 30.0, troubles) is None
     assert quick_call(flags("http://[::"), "KV/Range", RANGE, 30.0, troubles) is None
     assert troubles == {}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--cacert", "/no/such/ca.pem"),
+        ("--insecure-transport=false",),
+        ("--insecure-skip-tls-verify",),
+        (),
+    ],
+)
+def test_no_trust(answering: Callable[..., str], more: tuple[str, ...]) -> None:
+    """Nothing is asked of a server that speaks no TLS: the client says why."""
+    troubles: dict[str, str] = {}
+    address = answering(SETTINGS)
+    given = flags(address if more else f"https://{address}", *more)
+    assert quick_call(given, "KV/Range", RANGE, 30.0, troubles) is None
+    assert troubles == {}
+
+
+def test_a_token_that_is_not_known() -> None:
+    """The client logs in anew; without a user it is an answer as any other."""
+    end = Finished(1, Code.UNAUTHENTICATED, InvalidAuthToken.text, {}, True)
+    for more in (("--user", "a:b"), ()):
+        with socket.socket() as sock:
+            given = flags("127.0.0.1:1", *more)
+            endpoint = parse_endpoint("127.0.0.1:1")
+            exchange = quick._Exchange(given, endpoint, "http", sock, None)
+            if more:
+                exchange._check("KV/Put", end)
+            else:
+                with pytest.raises(InvalidAuthToken):
+                    exchange._check("KV/Put", end)
 
 
 Act = Callable[[GrpcServer, int], bytes]
@@ -232,6 +263,7 @@ def test_both_ways_end_alike(
     ]
     if "call refused" not in name and "to all" not in name:  # it goes on for long
         lines.append((("txn",), b"\nput a b\n\n\n"))
+        lines.append((("get", "k", "--user", "a:b", "--dial-timeout", "150ms"), b""))
     for line, stdin in lines:
         words = ("--endpoints", address, "--command-timeout", "150ms", *line)
         at_once = here(*words, stdin=stdin)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from triode.cli.ctl import quick
+
 
 @pytest.fixture
 def server(shared_etcd: Any) -> Any:
@@ -168,6 +170,30 @@ def test_authentication(secured: Any, here: Callable[..., Any]) -> None:
     assert "authentication failed" in wrong.error
     assert here(*root, "member", "list").code == 0
     assert here(*root, "endpoint", "health").code == 0
+
+
+def test_one_call(secured: Any, here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login and a call go past the client; what is said is the same."""
+    common = ("--endpoints", secured.address)
+    assert here(*common, "--user", "root:rootpw", "put", "a", "1").code == 0
+    assert here(*common, "--user", "root:rootpw", "user", "add", "eve:pw").code == 0
+    users = ("root:rootpw", "root:no", "eve:pw", "me:x", "root:")
+    lines = [("--user", user, "get", "a") for user in users]
+    lines.append(("--user=root", "--password=rootpw", "get", "a"))
+    with monkeypatch.context() as context:
+        context.setattr(quick, "quick_call", lambda *_: None)
+        usual = [here(*common, *words) for words in lines]
+    assert usual[0].out == "a\n1\n"
+
+    def run(*_: object) -> None:
+        raise AssertionError("the client was asked")
+
+    with monkeypatch.context() as context:
+        context.setattr("trio.run", run)
+        at_once = [here(*common, *words) for words in lines]
+    assert [(one.code, one.out, one.err) for one in at_once] == [
+        (one.code, one.out, one.err) for one in usual
+    ]
 
 
 def test_health_of_those_who_may_not_read(secured: Any, here: Callable[..., Any]) -> None:

@@ -46,6 +46,29 @@ def test_with_trust(
     assert "FAIL: too many errors" not in done.out
 
 
+@pytest.fixture
+def without_trio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of one call go past the client, or fail."""
+
+    def run(*_: object, **__: object) -> None:
+        raise AssertionError("the client was asked")
+
+    monkeypatch.setattr("trio.run", run)
+
+
+@pytest.mark.usefixtures("without_trio")
+def test_one_call(secure: tuple[str, Path], here: Callable[..., Any]) -> None:
+    """The client is not needed for it."""
+    url, certificate = secure
+    common = ("--endpoints", url, f"--cacert={certificate}")
+    assert here(*common, "put", "one", "x" * 100_000).out == "OK\n"
+    assert here(*common, "get", "one", "--print-value-only").out == "x" * 100_000 + "\n"
+    skipping = ("--endpoints", url, "--insecure-skip-tls-verify", "--insecure-transport=false")
+    assert here(*skipping, "get", "none").code == 0
+    known = here(*common, "--user", "root:pw", "get", "none")  # nobody has to log in
+    assert (known.code, known.out, known.err) == (0, "", "")
+
+
 def test_top(secure: tuple[str, Path], here: Callable[..., Any]) -> None:
     """Metrics come over TLS, too."""
     url, certificate = secure

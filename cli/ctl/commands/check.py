@@ -23,12 +23,12 @@ from ..checks.run import (
     so_many,
     write,
 )
-from ..connecting import tls_of
 from ..context import Context
 from ..http_get import PageError, fetch
 from ..interrupts import until_signal
 from ..progress import Bar, progress
 from ..top.metrics import parse
+from ..trust import tls_of
 
 __all__ = ["COMMANDS"]
 

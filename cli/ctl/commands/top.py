@@ -12,12 +12,12 @@ from ...common.colour import wanted
 from ...common.command import Command
 from ...common.exits import BAD_ARGUMENTS, BAD_FEATURE, ERROR, OK, Failure
 from ...common.flags import Flag
-from ..connecting import tls_of
 from ..context import Context
 from ..interrupts import until_signal
 from ..top.collect import Collector
 from ..top.frame import frame_of, lines_of
 from ..top.sample import rates_of
+from ..trust import tls_of
 from ._arguments import endpoints_of
 from .endpoint import CLUSTER
 
