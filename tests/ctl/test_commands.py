@@ -199,7 +199,7 @@ def test_a_lease_is_kept_alive_until_it_is_gone(ctl: Ctl, triodectl: Ctl, server
     command = ("lease", "keep-alive", lease, "--endpoints", server.address)
     thread = threading.Thread(target=lambda: ended.append(triodectl(*command)))
     thread.start()
-    thread.join(4)  # longer than it lives by itself
+    thread.join(3)  # longer than it lives by itself
     assert thread.is_alive()
     assert ctl("lease", "revoke", lease).code == 0
     thread.join()
