@@ -7,7 +7,8 @@ server is etcd without fsync on a file system in memory, so that it, and not the
 `--durable` adds one with fsync. Each client is a process of its own; the others are installed into virtual
 environments below `--venvs`, which are kept. CPU is the client's own, in microseconds per put: what is left of the
 time is the server's, and on few cores the server is what all clients wait for; puts a second for each core of CPU that
-a client uses tell them apart even then.
+a client uses tell them apart even then. `a bare socket` is no client: our codec around a blocking socket, without tasks,
+errors, deadlines or retries. It says what there is to reach.
 """
 
 from __future__ import annotations
@@ -88,9 +89,36 @@ async def main():
 asyncio.run(main())
 """
 
+FLOOR = """
+import socket
+from triode.rpc.grpc.client import Answered, Finished, GrpcClient
+from triode.rpc.h2.limits import Limits
+from triode.rpc.pb.rpc_pb2 import PutRequest
+sock = socket.create_connection((host, port))
+sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+limits = Limits(connection_window_bytes=16 << 20, nuisance_burst=1 << 60)
+session = GrpcClient(authority="floor", limits=limits, answered=True)
+def put(key): session.call("/etcdserverpb.KV/Put", PutRequest(key=key, value=VALUE).SerializeToString())
+def answers():
+    sock.sendall(session.data_to_send())
+    events = session.receive(sock.recv(65536))
+    return sum(type(event) in (Answered, Finished) for event in events)
+def run(count, width):
+    started = done = 0
+    while done < count:
+        while started < min(count, done + width):
+            put(b"key/%d" % started)
+            started += 1
+        done += answers()
+run(200, 1)
+with one: run(sequential, 1)
+with many: run(pipelined, tasks)
+"""
+
 PRINT = "\nprint(json.dumps([one.result, many.result]))\n"
 CLIENTS = {
     "ours": (OURS, ()),
+    "a bare socket": (FLOOR, ()),
     "python-etcd3": (ETCD3, ("etcd3==0.12.0", "protobuf<4")),
     "aetcd": (AETCD, ("aetcd==1.0.0",)),
 }
