@@ -27,7 +27,7 @@ from triode.rpc.pb.rpc_pb2 import (
 )
 
 FORMATS = ("simple", "fields", "json", "protobuf", "table")
-LEFT = re.compile(rb"(?<!\d)9999\d(?!\d)")  # what is left of 100 000 seconds
+LEFT = re.compile(rb"(?<!\d)99[5-9]\d\d(?!\d)")  # what is left of 100 000 seconds
 READS = (
     "get v/ --prefix",
     "get v/ --prefix --hex",

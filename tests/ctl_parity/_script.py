@@ -69,7 +69,12 @@ def rule(name: str, reason: str, pattern: str, replacement: str) -> Rule:
 RULES = [
     rule("log", "the Go client's log, of retries and the like", r"^\{\"level\":.*\}\n?", ""),
     rule("took", "time that passed", r"\b[0-9.]+(ms|µs|ns)\b", "<time>"),
-    rule("took", "time that passed, above a second", r"(?<=[Tt]ook )[0-9.]+s\b", "<time>"),
+    rule(
+        "took",
+        "time that passed, above a second",
+        r"(?:(?<=[Tt]ook )[0-9.]+|\b[0-9]+\.[0-9]{3,})s\b",
+        "<time>",
+    ),
     rule(
         "remaining",
         "a second may begin between grant and look",

@@ -71,6 +71,7 @@ RULES = [
         "version", "Triode speaks 3.6, the reference is 3.5.1", r"\b3\.(5\.1|6\.0)\b", "<version>"
     ),
     rule("took", "time that passed", r"\b[0-9.]+(ms|µs|ns)\b", "<time>"),
+    rule("took", "time that passed, above a second", r"\b[0-9]+\.[0-9]{3,}s\b", "<time>"),
     rule(
         "remaining",
         "a second may begin between grant and look",
@@ -83,7 +84,7 @@ RULES = [
     rule(
         "image",
         "the bookkeeping beside the keys is another in 3.6: the whole image's hash and number of keys",
-        r"(^|\| +|\"hash\":)[0-9a-f]{7,10}(, +| +\| +|,\"revision\":)(\d+)(, +| +\| +|,\"totalKey\":)\d+",
+        r"(^|\| +|\"hash\":)[0-9a-f]{3,10}(, +| +\| +|,\"revision\":)(\d+)(, +| +\| +|,\"totalKey\":)\d+",
         r"\1<hash>\2\3\4<keys>",
     ),
     rule(
