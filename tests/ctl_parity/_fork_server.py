@@ -1,4 +1,6 @@
-"""A process that has everything imported and forks for each command line: `python _fork_server.py SOCKET MODULE`.
+"""A process that has everything imported and forks for each command line: `python _fork_server.py SOCKET MODULE PACKAGE...`.
+
+`MODULE` has a function `main`; of each `PACKAGE` all modules are imported.
 
 What a child does is what the console script does in a process of its own: it has its own standard streams, arguments,
 environment and folder, and it ends by `sys.exit(main())` at the top of the main module, with all that the interpreter does
@@ -17,6 +19,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import selectors
 import signal
 import socket
@@ -56,6 +59,7 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
         os.close(descriptor)
     for number in request["closed"]:
         os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, request["descriptors"])
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -97,6 +101,9 @@ def serve(path: str) -> None:
                 child = os.fork()
                 if child == 0:
                     connection.close()
+                    for other, (_, its_connection) in waiting.items():
+                        its_connection.close()
+                        os.close(other)
                     become(request, descriptors)
                     signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the entry point does first
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -109,8 +116,9 @@ def serve(path: str) -> None:
                 selector.register(ended, selectors.EVENT_READ)
 
 
-import_all(sys.argv[2])
-main = importlib.import_module(f"{sys.argv[2]}.main").main
+main = importlib.import_module(sys.argv[2]).main
+for name in sys.argv[3:]:
+    import_all(name)
 gc.collect()
 gc.freeze()
 serve(sys.argv[1])

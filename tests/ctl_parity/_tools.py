@@ -6,6 +6,7 @@ import array
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -48,6 +49,7 @@ class Process(Protocol):
     stdout: IO[bytes] | None
     stderr: IO[bytes] | None
 
+    def poll(self) -> int | None: ...
     def wait(self, timeout: float | None = None) -> int: ...
     def send_signal(self, sig: int) -> None: ...
     def kill(self) -> None: ...
@@ -127,10 +129,15 @@ class Forked:
         self._connection.settimeout(timeout)
         try:
             got = self._connection.recv(4, socket.MSG_WAITALL)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise subprocess.TimeoutExpired("forked", timeout or 0) from None
         assert len(got) == 4, "the fork server is gone"
         return int(struct.unpack("!i", got)[0])
+
+    def poll(self) -> int | None:
+        if self._code is None and not select.select([self._connection], [], [], 0)[0]:
+            return None
+        return self.wait()
 
     def wait(self, timeout: float | None = None) -> int:
         if self._code is None:
@@ -139,7 +146,7 @@ class Forked:
         return self._code
 
     def send_signal(self, sig: int) -> None:
-        if self._code is None and not select.select([self._connection], [], [], 0)[0]:
+        if self.poll() is None:
             os.kill(self.pid, sig)
 
     def kill(self) -> None:
@@ -150,13 +157,13 @@ class Forked:
 class ForkServer:
     """Command lines of a Python tool, each in a child of one process that has imported it."""
 
-    def __init__(self, name: str, package: str, folder: Path) -> None:
-        """Start it: `package` has a module `main` with a function `main`; `folder` is an empty one."""
+    def __init__(self, name: str, module: str, packages: Sequence[str], folder: Path) -> None:
+        """Start it: `module` has a function `main`, `packages` what it may need; `folder` is an empty one."""
         self.name = name
         self._socket = str(folder / "forks")
         self._log = (folder / "forks.log").open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, str(SERVER), self._socket, package],
+            [sys.executable, str(SERVER), self._socket, module, *packages],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -199,6 +206,7 @@ class ForkServer:
             "folder": str(folder),
             "terminal": terminal,
             "closed": list(closed),
+            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
         }
         body = json.dumps(request).encode()
         connection = socket.socket(socket.AF_UNIX)
@@ -249,7 +257,7 @@ def run(
 
 @contextlib.contextmanager
 def fork_server(name: str, package: str, folder: Path) -> Iterator[ForkServer]:
-    server = ForkServer(name, package, folder)
+    server = ForkServer(name, f"{package}.main", [package], folder)
     try:
         yield server
     finally:

@@ -13,7 +13,7 @@ from triode.testing.plan import FAULTS, plan_of
 from triode.testing.scenario import Result
 from triode.testing.workload.simulated import simulate_checked
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "240"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 SEEDS_PER_TEST = 20
 REGRESSIONS = {
     59: "a leader that was removed from two members answered reads of its own for a second",
