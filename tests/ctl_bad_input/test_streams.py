@@ -11,27 +11,24 @@ from typing import Any
 
 import pytest
 
+from triode.client.sync import connect_sync
+from triode.rpc.pb.rpc_pb2 import PutRequest, RequestOp, TxnRequest
+
 KEYS = 20_000
 PAGE = 2_000
 BYTES = bytes(range(256))
 
 
 @pytest.fixture(scope="module")
-def many(server: Any, tools: Any, triodectl: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+def many(server: Any) -> str:
     """The prefix of many keys."""
-    folder = tmp_path_factory.mktemp("many")
-    for start in range(0, KEYS, 100):
-        puts = "".join(
-            f"put many/{number:06} {'v' * 100}\n" for number in range(start, start + 100)
-        )
-        done = tools.run(
-            triodectl,
-            ["--endpoints", server.address, "txn"],
-            stdin=f"\n{puts}\n\n".encode(),
-            environment=tools.ENVIRONMENT,
-            folder=folder,
-        )
-        assert done.code == 0
+    with connect_sync(server.address) as client:
+        for start in range(0, KEYS, 100):
+            puts = [
+                RequestOp(request_put=PutRequest(key=b"many/%06d" % number, value=b"v" * 100))
+                for number in range(start, start + 100)
+            ]
+            client.call("KV/Txn", TxnRequest(success=puts))
     return "many/"
 
 
