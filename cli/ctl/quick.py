@@ -199,7 +199,7 @@ class _Exchange:
         from .trust import login_of
 
         user, password = login_of(self._flags)
-        if not password:  # no login, as with Go's client
+        if not (user and password):  # no login, as with Go's client
             return ""
         request = AuthenticateRequest(name=user, password=password).SerializeToString()
         dial = time.monotonic() + self._flags.seconds("dial-timeout")
