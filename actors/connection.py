@@ -4,7 +4,7 @@ The connection is where a call is admitted and the limits of the wire are kept. 
 Answers are put straight into its codec by whoever has them, and leave in one write at the end of that turn;
 `Outgoing` keeps what does not leave. A client that asks faster than it reads has its further calls set aside
 (`_parked`) until it has caught up, while its frames are still read, because its flow control credit is among
-them; on a client whose socket is full, nothing is read at all.
+them, and it gets none for more requests when these are many; on a client whose socket is full, nothing is read at all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from ..rpc.grpc.events import (
 )
 from ..rpc.grpc.keepalive import KeepaliveEnforcer
 from ..rpc.grpc.server import GrpcServer
-from ..rpc.h2.errors import ErrorCode
 from ..rpc.h2.limits import Limits
 from ..rpc.methods import UNARY_PATHS
 from .call import Call, Stream
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GrpcConnection", "GrpcSettings"]
 
-PARKED_BYTES_MAX = 64 * 1024 * 1024  # requests set aside; a client that sends more is cut off
+PARKED_BYTES_MAX = 16 * 1024 * 1024  # requests set aside; beyond it, no credit for more
 PARKED_AT_ONCE = 64  # requests taken up again before others have their turn
 FAREWELL_SECONDS_MAX = 2.0  # for the client to take the last words, and to close
 
@@ -246,7 +245,7 @@ class GrpcConnection:
         self._parked[event.stream_id] = event
         self._parked_bytes += len(event.message)
         if self._parked_bytes > PARKED_BYTES_MAX:
-            self._grpc.terminate(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
+            self._grpc.withhold()
 
     async def _unpark(self) -> None:
         """Take up the calls that were set aside, in order, as the client reads its answers."""
@@ -259,6 +258,8 @@ class GrpcConnection:
                 _, event = parked.popitem(last=False)
                 self._parked_bytes -= len(event.message)
                 self._request(event)
+            if self._parked_bytes <= PARKED_BYTES_MAX:
+                self._grpc.grant()
             out.flush()
             if out.gone or not parked:
                 self._crowded = False

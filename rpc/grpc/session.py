@@ -117,6 +117,16 @@ class Session:
                 held, call.held_bytes = call.held_bytes, 0
                 self.connection.consume(stream_id, held)
 
+    def withhold(self) -> None:
+        """Give the peer no more credit for messages, of whatever call, until `grant`: it may send what it has."""
+        self.connection.windows.withhold()
+
+    def grant(self) -> None:
+        """Give credit as it is used, again."""
+        renewal = self.connection.windows.renew()
+        if renewal and not self.connection.closed:
+            self._outbox.frames.append(renewal)
+
     # --- the connection -----------------------------------------------------------------------
 
     @property

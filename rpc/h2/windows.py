@@ -9,7 +9,8 @@ WINDOW_UPDATE only. A window above 2**31 - 1 is a fault.
 What we promise, and when we renew it:
 
 * The connection's credit is renewed as soon as bytes are parsed, whoever they are for. If it waited
-  for consumers, one slow stream would stop all others on the connection (head-of-line blocking).
+  for consumers, one slow stream would stop all others on the connection (head-of-line blocking). An owner who can
+  take no more from anybody withholds it (`withhold`): control frames, the peer's credit for us among them, still come.
 * A stream's credit is renewed when its bytes are *consumed*. In the automatic mode that is when they are
   parsed; else the consumer says so with `Connection.consume`. A consumer that is slow then stops
   its own stream, after at most `stream_window_bytes`, and no other.
@@ -35,7 +36,7 @@ __all__ = ["ReceiveWindows"]
 class ReceiveWindows:
     """What we have promised the peer, for the connection and for new streams."""
 
-    __slots__ = ("_connection_bytes", "_limit", "connection", "initial")
+    __slots__ = ("_connection_bytes", "_limit", "_withheld", "connection", "initial")
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.stream_window_bytes
@@ -44,6 +45,7 @@ class ReceiveWindows:
         self._connection_bytes = max(limits.connection_window_bytes, DEFAULT_WINDOW_BYTES)
         self.connection = DEFAULT_WINDOW_BYTES
         """Bytes the peer may still send on all streams together."""
+        self._withheld = False
 
     def opening(self) -> bytes:
         """The WINDOW_UPDATE that follows our first SETTINGS, if any."""
@@ -68,7 +70,20 @@ class ReceiveWindows:
         self.connection -= length
         if self.connection < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "connection window exceeded")
-        return self._renew_connection() if self.connection * 2 < self._connection_bytes else b""
+        return self._renewal()
+
+    def withhold(self) -> None:
+        """Renew the connection's credit no more."""
+        self._withheld = True
+
+    def renew(self) -> bytes:
+        """Withhold it no more; the renewal to send, if due."""
+        self._withheld = False
+        return self._renewal()
+
+    def _renewal(self) -> bytes:
+        due = self.connection * 2 < self._connection_bytes and not self._withheld
+        return self._renew_connection() if due else b""
 
     def _renew_connection(self) -> bytes:
         credit = self._connection_bytes - self.connection

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import pytest
 import trio
 
 from triode import Node
+from triode.actors import connection as connections
 from triode.rpc.h2 import Limits
 from triode.rpc.pb.rpc_pb2 import (
     PutRequest,
@@ -97,6 +99,33 @@ async def test_calls_set_aside_are_answered_in_the_end(peers: ModuleType, node: 
         assert await client.status(stream_id) == (0, "")
         (answer,) = client.waiting.pop(stream_id)
         assert len(RangeResponse.FromString(answer).kvs) == 16
+    client.close()
+
+
+async def test_large_requests_beside_large_answers(
+    peers: ModuleType, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for much and writes much at once is slowed down by its credit, and not sent away."""
+    monkeypatch.setattr(connections, "PARKED_BYTES_MAX", 4 * MIB)
+    await fill(node, 16, MIB // 16)
+    client = await peers.Client.connect(
+        node.clients.ports[0],
+        limits=Limits(stream_window_bytes=65535, connection_window_bytes=65535),
+    )
+    request = RangeRequest(key=b"big/", range_end=b"big0").SerializeToString()
+    asked = [client.grpc.call(peers.RANGE, request) for _ in range(24)]
+    await client.flush()
+    await peak_bytes(node, 0.3)
+    (served,) = [each.served for each in node.clients.children if hasattr(each, "served")]
+    put, parked = PutRequest(key=b"other", value=bytes(MIB)).SerializeToString(), 0
+    for _ in range(30):
+        asked.append(client.grpc.call(peers.PUT, put))
+        while client.grpc.backlog_bytes_total:
+            assert await client.pump()
+            parked = max(parked, served._parked_bytes)
+    assert 4 * MIB < parked < 14 * MIB
+    for stream_id in asked:
+        assert await client.status(stream_id) == (0, "")
     client.close()
 
 
