@@ -100,7 +100,12 @@ class SocketChannel:
     async def login(self) -> None:
         """Log in now, not with the first call; without a user there is nothing to do. Raises EtcdError."""
         if self._credentials is not None:
-            await self._credentials.login()
+            await self._log_in(self._credentials)
+
+    async def _log_in(self, credentials: Credentials) -> str:
+        """The token. Each call waits for a connection as long as it may; only then do they share a login."""
+        await self._connected(None)
+        return await credentials.login()
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -121,7 +126,7 @@ class SocketChannel:
             if self._credentials is not None and path != AUTHENTICATE:
                 token = self._credentials.token
                 if token is None:
-                    token = await self._credentials.login()
+                    token = await self._log_in(self._credentials)
             connection = self._ready.pick() if endpoint is None else None
             if connection is None:
                 connection = await self._connected(endpoint)
@@ -151,7 +156,9 @@ class SocketChannel:
         """See `Channel`."""
         token = None
         if self._credentials is not None:
-            token = self._credentials.token or await self._credentials.login()
+            token = self._credentials.token
+            if token is None:
+                token = await self._log_in(self._credentials)
         call, connection = await self._open(method, _with_token(metadata, token), endpoint)
         try:
             yield call

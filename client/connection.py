@@ -121,6 +121,11 @@ class Connection:
         return not self.retired.is_set()
 
     @property
+    def served(self) -> bool:
+        """A call has been made here."""
+        return self.session.connection.next_stream_id > 1
+
+    @property
     def busy(self) -> bool:
         """Calls are under way."""
         return bool(self._calls)

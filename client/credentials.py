@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import attrs
 import trio
 
 from ..errors import AuthNotEnabled, AuthOldRevision, EtcdError, InvalidAuthToken, UserEmpty
@@ -18,6 +19,14 @@ _STALE = (InvalidAuthToken, AuthOldRevision, UserEmpty)
 def wants_login(error: EtcdError) -> bool:
     """The server does not know the token (any more): the call was not carried out."""
     return isinstance(error, _STALE)
+
+
+@attrs.define(eq=False)
+class _Attempt:
+    """A login that is under way, and how it ended; None: with a token, or its caller was cancelled."""
+
+    over: trio.Event = attrs.Factory(trio.Event)
+    error: EtcdError | None = None
 
 
 class Credentials:
@@ -37,23 +46,38 @@ class Credentials:
     ) -> None:
         self._request = AuthenticateRequest(name=user, password=password).SerializeToString()
         self._authenticate = authenticate
-        self._turn = trio.Lock()
+        self._attempt: _Attempt | None = None
         self.token: str | None = None
 
     async def login(self) -> str:
-        """The token; fetched if there is none. Many calls that need one share one login.
+        """The token; fetched if there is none. Many calls that need one share one login, and its failure.
 
         Raises:
             EtcdError: the server does not let us in.
         """
-        async with self._turn:
-            if self.token is None:
-                try:
-                    answer = await self._authenticate(self._request)
-                    self.token = AuthenticateResponse.FromString(answer).token
-                except AuthNotEnabled:
-                    self.token = ""
-            return self.token
+        while self.token is None:
+            attempt = self._attempt
+            if attempt is None:
+                await self._log_in()
+                continue
+            await attempt.over.wait()
+            if attempt.error is not None:
+                raise attempt.error
+        return self.token
+
+    async def _log_in(self) -> None:
+        attempt = self._attempt = _Attempt()
+        try:
+            answer = await self._authenticate(self._request)
+            self.token = AuthenticateResponse.FromString(answer).token
+        except AuthNotEnabled:
+            self.token = ""
+        except EtcdError as error:
+            attempt.error = error
+            raise
+        finally:  # also when it was cancelled: one of those who waited tries next
+            self._attempt = None
+            attempt.over.set()
 
     def forget(self, token: str | None) -> None:
         """The server does not take `token` any more; one fetched since then stays."""

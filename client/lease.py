@@ -41,6 +41,7 @@ class Lease:
         ttl: how long it lives after a renewal, in seconds: what the server gave, not what was asked for.
         scope: is cancelled when the lease is lost.
         why: what the server, or the network, had to do with it.
+        ended: its block has ended, so that it is not renewed any more.
     """
 
     def __init__(self, lease_id: int, ttl: int, deadline: float) -> None:
@@ -48,6 +49,7 @@ class Lease:
         self.ttl = ttl
         self.scope = trio.CancelScope(deadline=deadline)
         self.why = "it was not renewed in time"
+        self.ended = False
         self._news = trio.Event()
         self._renewals = 0
 
@@ -62,21 +64,36 @@ class Lease:
         return max(0.0, self.scope.deadline - trio.current_time()) if not self.lost else 0.0
 
     def renewals(self) -> LeaseRenewals:
-        """`async for ttl in lease.renewals()`: the TTL, each time that the server has renewed it."""
+        """`async for ttl in lease.renewals()`: the TTL, each time that the server has renewed it.
+
+        Any task may iterate. It ends when the lease's block does.
+
+        Raises:
+            LeaseLost: while iterating, outside of the block: the lease is lost.
+        """
         return LeaseRenewals(self)
+
+    def end(self) -> None:
+        """Its block has ended."""
+        self.ended = True
+        self._tell()
 
     def renewed(self, ttl: int, deadline: float) -> None:
         """The server has renewed it."""
         self.ttl = ttl
         self.scope.deadline = deadline
         self._renewals += 1
-        self._news.set()
-        self._news = trio.Event()
+        self._tell()
 
     def lose(self, why: str) -> None:
         """It does not exist any more."""
         self.why = why
         self.scope.cancel()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
 
     def __repr__(self) -> str:
         return f"<Lease {self.id:x}, TTL {self.ttl} s{', lost' if self.lost else ''}>"
@@ -94,10 +111,16 @@ class LeaseRenewals:
 
     async def __anext__(self) -> int:
         await trio.lowlevel.checkpoint()
-        while self._seen == self._lease._renewals:
-            await self._lease._news.wait()
-        self._seen = self._lease._renewals
-        return self._lease.ttl
+        lease = self._lease
+        while self._seen == lease._renewals:
+            if lease.lost:
+                raise LeaseLost(lease.id, lease.why)
+            if lease.ended:
+                raise StopAsyncIteration
+            with trio.move_on_at(lease.scope.deadline):
+                await lease._news.wait()
+        self._seen = lease._renewals
+        return lease.ttl
 
 
 class LeaseCaller(Protocol):
@@ -150,5 +173,6 @@ async def kept(keeper: KeepAlive, lease: Lease) -> AsyncIterator[Lease]:
             yield lease
     finally:
         keeper.remove(lease)
+        lease.end()
     if lease.lost:
         raise LeaseLost(lease.id, lease.why)

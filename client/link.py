@@ -11,6 +11,7 @@ import random
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Final
 
 import trio
 
@@ -20,6 +21,9 @@ from .retry import backoff_seconds
 from .tls import TlsRefused, TlsWire, handshake, plain_socket
 
 __all__ = ["Link"]
+
+STEADY_SECONDS: Final = 1.0
+"""A connection that was over earlier counts as a failure: some servers greet, and close, each time."""
 
 
 class Link:
@@ -78,12 +82,18 @@ class Link:
                     self._on_change(self, None)
                     await trio.sleep(backoff_seconds(failures, random.random))
                     continue
-                failures, self.trouble, self.refused = 0, "", False
-                self._trusted = True
+                self.trouble, self.refused, self._trusted = "", False, True
+                since = trio.current_time()
                 self.connection = connection
                 self._on_change(self, None)
                 await connection.retired.wait()
+                drains = connection.served and not connection.over
                 self._gone(connection)
+                if drains or trio.current_time() - since >= STEADY_SECONDS:
+                    failures = 0
+                    continue
+                failures += 1
+                await trio.sleep(backoff_seconds(failures, random.random))
         if self.connection is not None:
             self._gone(self.connection)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-from ..errors import Compacted
+from ..errors import Compacted, FutureRev
 from ..rpc.pb.kv_pb2 import KeyValue
 from ..rpc.pb.rpc_pb2 import RangeRequest, RangeResponse
 from .call import Caller
@@ -32,6 +32,7 @@ class Scan:
         self._left = limit
         self._page: list[KeyValue] = []
         self._more = True
+        self._begun = False
         self.revision = request.revision
 
     def __aiter__(self) -> Scan:
@@ -64,7 +65,7 @@ class Scan:
             return None
         request.limit = min(self._page_keys, self._left) if self._left else self._page_keys
         try:
-            response: RangeResponse = await self._caller.call("KV/Range", request)
+            response = await self._ask(request)
         except Compacted:
             raise ScanCompacted(
                 request.revision, self._caller.keyspace.local(request.key)
@@ -80,6 +81,19 @@ class Scan:
             request.key = pairs[-1].key + b"\0"
         self._caller.keyspace.strip(pairs)
         return pairs or None
+
+    async def _ask(self, request: RangeRequest) -> RangeResponse:
+        """Send it; once more if a member answers that is not as far as the one that gave the first page."""
+        following = request.serializable and self._begun
+        try:
+            response: RangeResponse = await self._caller.call("KV/Range", request)
+        except FutureRev:
+            if not following:
+                raise
+            request.serializable = False
+            response = await self._caller.call("KV/Range", request)
+        self._begun = True
+        return response
 
 
 class PagingCalls(Caller):
@@ -106,7 +120,8 @@ class PagingCalls(Caller):
             limit: so many pairs at most; 0: all.
             revision: as they were then; 0: as they are now.
             keys_only: leave the values out.
-            serializable: any member may answer from what it has, even if that is old.
+            serializable: any member may answer from what it has, even if that is old. Pages after the first come
+                from members that have its revision.
 
         Raises:
             ScanCompacted: while iterating: history was compacted beyond the revision; begin again.

@@ -51,11 +51,21 @@ class Portal:
             await trio.sleep_forever()
 
     def wait(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        """Run a coroutine function in the loop, however long it takes, and return its result."""
+        """Run a coroutine function in the loop, however long it takes, and return its result.
+
+        Ctrl-C cancels it, and waits until it has ended; once more, and it is left to end by itself.
+        """
+        wait = _Wait(function, args)
         try:
-            return trio.from_thread.run(function, *args, trio_token=self._token)
+            return trio.from_thread.run(wait.run, trio_token=self._token)
         except (trio.RunFinishedError, trio.Cancelled):
             raise ClientClosed from None
+        except BaseException:
+            if not wait.over.is_set():
+                with suppress(trio.RunFinishedError):
+                    self._token.run_sync_soon(wait.cancel)
+                    wait.over.wait()
+            raise
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function in the loop, within the time that a call may take; wait for it if it is a coroutine."""
@@ -79,6 +89,32 @@ class Portal:
         return run
 
 
+class _Wait:
+    """A coroutine that a thread waits for, until it has ended or the thread is interrupted."""
+
+    def __init__(self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
+        self._function = function
+        self._args = args
+        self._begun = False
+        self._scope = trio.CancelScope()
+        self.over = threading.Event()
+
+    async def run(self) -> Any:
+        self._begun = True
+        try:
+            with self._scope:
+                if not self._scope.cancel_called:
+                    return await self._function(*self._args)
+        finally:
+            self.over.set()
+
+    def cancel(self) -> None:
+        """End it, in the loop's thread; if it has not begun, it never will."""
+        self._scope.cancel()
+        if not self._begun:
+            self.over.set()
+
+
 class Block:
     """An asynchronous context manager as a plain one. A task of the loop holds it, from beginning to end."""
 
@@ -87,7 +123,8 @@ class Block:
         self._manager = manager
         self._error: BaseException | None = None
         self._result: BaseException | None = None
-        self._entered = False
+        self._scope = trio.CancelScope()
+        self._begun = self._entered = False
         self._value: Any = None
 
     def __enter__(self) -> Any:
@@ -103,18 +140,32 @@ class Block:
 
     def enter(self) -> Any:
         """Enter the block, and return what it is about."""
-        return self._portal.wait(self._begin)
+        return self._wait(self._begin)
 
     def leave(self, error: BaseException | None) -> bool:
         """Leave the block, with what it has raised; tells whether that is dealt with."""
-        self._portal.wait(self._end, error)
+        self._wait(self._end, error)
         if self._result is not None and self._result is not error:
             raise self._result
         return error is not None and self._result is None
 
+    def _wait(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        try:
+            return self._portal.wait(function, *args)
+        except BaseException:  # Ctrl-C: nobody will leave what may have been entered by now
+            with suppress(ClientClosed):
+                self._portal.wait(self._abandon)
+            raise
+
+    async def _abandon(self) -> None:
+        self._scope.cancel()
+        if self._begun:
+            await self._over.wait()
+
     async def _begin(self) -> Any:
         self._news, self._leave, self._over = trio.Event(), trio.Event(), trio.Event()
         self._portal.nursery.start_soon(self._hold)
+        self._begun = True
         await self._news.wait()
         if not self._entered:
             raise self._result or ClientClosed()
@@ -127,12 +178,13 @@ class Block:
 
     async def _hold(self) -> None:
         try:
-            async with self._manager as self._value:
-                self._entered = True
-                self._news.set()
-                await self._leave.wait()
-                if self._error is not None:
-                    raise self._error  # noqa: TRY301  # into the manager
+            with self._scope:
+                async with self._manager as self._value:
+                    self._entered = True
+                    self._news.set()
+                    await self._leave.wait()
+                    if self._error is not None:
+                        raise self._error  # noqa: TRY301  # into the manager
         except trio.Cancelled:
             raise
         except BaseException as error:  # noqa: BLE001  # raised in the user's thread

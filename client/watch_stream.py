@@ -41,6 +41,7 @@ STALL_SECONDS_MAX = 1.0
 OPEN_SECONDS_MAX = 5.0  # then another endpoint may do better
 CREATES_IN_FLIGHT_MAX = 64  # a server holds few answers back for a client that does not read
 LOGIN_ATTEMPTS_MAX = 3
+STEADY_SECONDS: Final = 1.0  # a call that lived longer is made again at once
 PAUSE_SECONDS: Final = (
     0.0,
     0.025,
@@ -153,7 +154,11 @@ class WatchStream:
                 async with self._channel.stream(METHOD, metadata=self._metadata) as stream:
                     opening.deadline = math.inf
                     self._begin()
-                    return await self._serve(stream)
+                    since = trio.current_time()
+                    error = await self._serve(stream)
+                    if trio.current_time() - since >= STEADY_SECONDS:
+                        self._failures = 0
+                    return error
         except EtcdError as error:
             return error
         return None
@@ -228,7 +233,6 @@ class WatchStream:
             ):  # receiving may not let others run while there is more
                 await trio.lowlevel.checkpoint()
             response = WatchResponse.FromString(data)
-            self._failures = 0
             if response.created:
                 await self._take_created(response)
             elif (watch := self._by_id.get(response.watch_id)) is not None:

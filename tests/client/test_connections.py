@@ -10,11 +10,14 @@ import trio.testing
 
 import triode
 from triode.client import link
+from triode.client.credentials import Credentials
 from triode.client.errors import ClientClosed, ConnectionLost, Unreachable, UntrustedServer
 from triode.client.tls import TlsRefused
 from triode.errors import Code, EtcdError, NoLeader, NotCapable
+from triode.rpc.grpc.server import GrpcServer
 from triode.rpc.h2.errors import ErrorCode
 from triode.rpc.h2.frames import goaway
+from triode.rpc.methods import UNARY_PATHS
 from triode.rpc.pb.kv_pb2 import KeyValue
 from triode.rpc.pb.rpc_pb2 import RangeRequest, RangeResponse
 
@@ -487,3 +490,110 @@ async def test_trust_that_breaks_off_may_come_back(
         async with triode.connect(f"https://{server.address}", tls=tls) as stranger:
             with pytest.raises(UntrustedServer):
                 await stranger.get("k")
+
+
+async def test_a_server_that_greets_and_closes_is_dialled_ever_more_rarely(
+    servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[int] = []
+    enough = trio.Event()
+
+    def no_time(failures: int, _: object) -> float:
+        pauses.append(failures)
+        if len(pauses) >= 4:
+            enough.set()
+        return 0.0
+
+    monkeypatch.setattr(link, "backoff_seconds", no_time)
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+
+        async def greet(stream: trio.SocketStream) -> None:
+            await stream.send_all(GrpcServer(is_unary=UNARY_PATHS).data_to_send())
+            await trio.aclose_forcefully(stream)
+
+        async with servers.raw(greet) as address:
+            client.channel.set_endpoints((address,))  # type: ignore[attr-defined]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.get, "k")
+                with trio.fail_after(10):
+                    await enough.wait()
+                client.channel.set_endpoints((server.address,))  # type: ignore[attr-defined]
+    assert pauses[:4] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("politely", [True, False])
+async def test_a_connection_that_did_its_work_is_replaced_at_once(
+    politely: bool, servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Because its server drains it after a call, however soon; or because it has lived for a while."""
+    monkeypatch.setattr(link, "backoff_seconds", lambda *_: 1e9)
+    if not politely:
+        monkeypatch.setattr(link, "STEADY_SECONDS", 0.0)
+    async with servers.scripted() as server, triode.connect(server.address) as client:
+        for number in range(1, 4):
+            await client.put("k", "1")
+            peer = server.peers[-1]
+            if politely:
+                peer.session.shutdown()
+                peer.flush()
+            else:
+                await peer.drop()
+            await server.until(lambda number=number: len(server.peers) > number)
+
+
+async def test_calls_that_wait_for_a_login_do_not_wait_for_one_another(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def nowhere(_: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(link.Link, "_dial", nowhere)
+    ended: list[float] = []
+
+    async def call(client: triode.Client) -> None:
+        with pytest.raises(Unreachable):
+            await client.get("k")
+        ended.append(trio.current_time() - begin)
+
+    async with triode.connect("127.0.0.1:1", user="root", password="secret") as client:
+        begin = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(call, client)
+            await trio.sleep(1)
+            nursery.start_soon(call, client)
+    assert ended == pytest.approx([2, 2, 2, 2, 2, 3])
+
+
+async def test_a_login_is_shared_with_its_failure_but_not_with_its_cancellation() -> None:
+    begun: list[bytes] = []
+    fails = trio.Event()
+
+    async def authenticate(request: bytes) -> bytes:
+        begun.append(request)
+        await fails.wait()
+        raise ConnectionLost
+
+    credentials = Credentials("root", "secret", authenticate)
+    failed: list[int] = []
+
+    async def call(number: int, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                await credentials.login()
+            except ConnectionLost:
+                failed.append(number)
+
+    first = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call, 0, first)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(1, 5):
+            nursery.start_soon(call, number, trio.CancelScope())
+        await trio.testing.wait_all_tasks_blocked()
+        first.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(begun) == 2
+        fails.set()
+    assert sorted(failed) == [1, 2, 3, 4]
+    assert len(begun) == 2

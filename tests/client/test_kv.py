@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
 import triode
 from triode import errors, prefix
 from triode.client.errors import ScanCompacted
+from triode.errors import Code
+from triode.rpc.pb.kv_pb2 import KeyValue
+from triode.rpc.pb.rpc_pb2 import RangeRequest, RangeResponse
 
 
 async def test_a_pair(client: triode.Client, base: str) -> None:
@@ -152,6 +157,28 @@ async def test_a_scan_whose_revision_is_compacted_says_so(client: triode.Client,
     assert isinstance(caught.value, errors.Compacted)
     assert caught.value.revision == last.header.revision
     assert caught.value.next_key == f"{base}1\0".encode()
+
+
+async def test_a_scan_of_members_that_lag(servers: Any) -> None:
+    """The first page is of any member; one that is behind it refuses the next, and is made to catch up."""
+    asked: list[tuple[bytes, bool]] = []
+
+    def lagging(peer: Any, request: Any) -> None:
+        wanted = RangeRequest.FromString(request.message)
+        asked.append((wanted.key, wanted.serializable))
+        if wanted.revision and wanted.serializable:
+            peer.fail(request, Code.OUT_OF_RANGE, errors.FutureRev.text)
+            return
+        page = RangeResponse(kvs=[KeyValue(key=wanted.key + b"x")], more=len(asked) < 4)
+        page.header.revision = 7
+        peer.answer(request, page)
+
+    async with servers.scripted(lagging) as server, triode.connect(server.address) as client:
+        seen = [pair.key async for pair in client.scan(prefix("a"), serializable=True)]
+        assert seen == [b"ax", b"ax\0x", b"ax\0x\0x"]
+        assert asked == [(b"a", True), (b"ax\0", True), (b"ax\0", False), (b"ax\0x\0", False)]
+        with pytest.raises(errors.FutureRev):  # the caller's own revision
+            await anext(client.scan(prefix("a"), serializable=True, revision=9))
 
 
 async def test_deadlines_are_the_callers(client: triode.Client, base: str) -> None:

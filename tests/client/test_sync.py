@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import trio
 import triode
 from triode import errors, key, prefix, put
 from triode.client.errors import ClientClosed, EndpointError, LeaseLost
+from triode.client.portal import Block, Portal
 from triode.client.sync import SyncClient
 
 
@@ -153,3 +155,155 @@ def test_ctrl_c_ends_what_waits(etcd: Any) -> None:
         next(watch)
     timer.join()
     assert threading.active_count() == before
+
+
+def _interrupt() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+def _interrupted_when(begun: threading.Event) -> threading.Thread:
+    def run() -> None:
+        assert begun.wait(10)
+        _interrupt()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_cancels_what_was_waited_for() -> None:
+    begun = threading.Event()
+    told: list[str] = []
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.checkpoint()
+                told.append("cleaned up")
+
+    with Portal() as portal:
+        thread = _interrupted_when(begun)
+        with pytest.raises(KeyboardInterrupt):
+            portal.call(work)
+        assert told == ["cleaned up"]
+        assert portal.call(str, 1) == "1"
+    thread.join()
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    begun, stubborn = threading.Event(), threading.Event()
+    gate: list[trio.Event] = []
+
+    async def work() -> None:
+        gate.append(trio.Event())
+        begun.set()
+        with trio.CancelScope(shield=True) as shield:
+            try:
+                shield.shield = False
+                await trio.sleep_forever()
+            finally:
+                shield.shield = True
+                stubborn.set()
+                await gate[0].wait()
+
+    with Portal() as portal:
+        threads = [_interrupted_when(begun), _interrupted_when(stubborn)]
+        with pytest.raises(KeyboardInterrupt):
+            portal.wait(work)
+        assert stubborn.is_set()
+        portal.call(gate[0].set)
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("where", ["enter", "leave"])
+def test_ctrl_c_at_either_end_of_a_block(where: str) -> None:
+    begun = threading.Event()
+    told: list[str] = []
+
+    @asynccontextmanager
+    async def manager() -> AsyncIterator[None]:
+        try:
+            if where == "enter":
+                begun.set()
+                await trio.sleep_forever()
+            yield
+            begun.set()
+            await trio.sleep_forever()
+        finally:
+            told.append("left")
+
+    with Portal() as portal:
+        thread = _interrupted_when(begun)
+        with pytest.raises(KeyboardInterrupt), Block(portal, manager()):
+            assert where == "leave"
+        assert told == ["left"]
+    thread.join()
+
+
+def test_a_block_that_is_entered_as_ctrl_c_comes_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    @asynccontextmanager
+    async def manager() -> AsyncIterator[None]:
+        told.append("entered")
+        try:
+            yield
+        finally:
+            told.append("left")
+
+    with Portal() as portal:
+        wait = portal.wait
+
+        def late(function: Callable[..., Any], *args: Any) -> Any:
+            wait(function, *args)
+            if told == ["entered"]:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(portal, "wait", late)
+        with pytest.raises(KeyboardInterrupt), Block(portal, manager()):
+            raise AssertionError
+        assert told == ["entered", "left"]
+
+
+def test_after_ctrl_c_no_lock_is_taken_and_no_event_lost(
+    daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Event()
+    with (
+        triode.connect_sync(daemon.address) as client,
+        triode.connect_sync(daemon.address) as other,
+        other.watch(prefix("ctrl-c/")) as queue,
+        client.watch("ctrl-c") as watch,
+    ):
+
+        def look() -> None:
+            next(queue)  # the holder's key
+            next(queue)  # ours: it waits
+            waits.set()
+
+        threads = [threading.Thread(target=look), _interrupted_when(waits)]
+        threads[0].start()
+        with other.lock("ctrl-c"), pytest.raises(KeyboardInterrupt), client.lock("ctrl-c"):
+            raise AssertionError
+        assert client.count(prefix("ctrl-c/")) == 0
+        for thread in threads:
+            thread.join()
+        begun, wait = threading.Event(), watch._target._wait
+
+        def told() -> Any:
+            begun.set()
+            return wait()
+
+        monkeypatch.setattr(watch._target, "_wait", told)
+        thread = _interrupted_when(begun)
+        with pytest.raises(KeyboardInterrupt):
+            next(watch)
+        thread.join()
+        client.put("ctrl-c", "1")
+        assert next(watch).value == b"1"

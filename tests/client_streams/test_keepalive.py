@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
+import trio.testing
 
 import triode
 from triode.client.client import opened
 from triode.client.contract import Metadata
 from triode.client.errors import ConnectionLost
+from triode.client.lease import Lease
 from triode.errors import NoLeader
 from triode.rpc.methods import Method
 from triode.rpc.pb.rpc_pb2 import (
@@ -218,3 +220,64 @@ async def test_a_lease_held_twice_is_asked_for_once(autojump_clock: object) -> N
         await trio.sleep(6)
     periodic = [at for at, _ in server.asked if at > 0.1]
     assert [round(at) for at in periodic] == [3, 6, 9]
+
+
+async def test_who_follows_the_renewals_from_outside_learns_of_the_end(
+    autojump_clock: object,
+) -> None:
+    server = Server()
+    leases: list[Lease] = []
+
+    async def follow(lease: Lease) -> str:
+        seen = 0
+        try:
+            async for _ in lease.renewals():
+                seen += 1
+        except triode.LeaseLost:
+            return f"lost after {seen}"
+        return f"over after {seen}"
+
+    async def hold(how: str) -> None:
+        with suppress(triode.LeaseLost):
+            async with client.lease(TTL) as lease:
+                leases.append(lease)
+                await trio.sleep(TTL / 2)
+                if how == "runs out":
+                    server.answering = False
+                elif how == "revoked":
+                    server.leases.clear()
+                if how != "ends":
+                    await trio.sleep_forever()
+
+    async with opened(server) as client:
+        for how, told in [("runs out", "lost"), ("revoked", "lost"), ("ends", "over")]:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hold, how)
+                await trio.testing.wait_all_tasks_blocked()
+                with trio.fail_after(3 * TTL):
+                    assert await follow(leases[-1]) == f"{told} after 1", how
+                    assert await follow(leases[-1]) == f"{told} after 0", how
+            server.answering = True
+
+
+async def test_who_follows_the_renewals_does_not_wait_for_a_shielded_block(
+    autojump_clock: object,
+) -> None:
+    server = Server()
+    async with opened(server) as client, trio.open_nursery() as nursery:
+        leases: list[Lease] = []
+
+        async def hold() -> None:
+            with suppress(triode.LeaseLost):
+                async with client.lease(TTL) as lease:
+                    leases.append(lease)
+                    server.opening = False
+                    server.answering = False
+                    with trio.CancelScope(shield=True):
+                        await trio.sleep(10 * TTL)
+
+        nursery.start_soon(hold)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(triode.LeaseLost):
+            await anext(leases[0].renewals())
+        assert trio.current_time() - server.start == pytest.approx(TTL, abs=0.1)

@@ -3,7 +3,8 @@
 # ruff: noqa: ASYNC110  # what is waited for has no event
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ import triode.testing
 from triode.actors.node_client import NodeChannel
 from triode.client import watch_stream
 from triode.client.client import Client, opened
+from triode.client.contract import ChannelStream
 from triode.client.errors import ConnectionLost
 from triode.client.keys import Keys
 from triode.client.ops import Op
@@ -220,6 +222,66 @@ class FailingChannel(BreakingChannel):
     async def unary(self, method: Method, request: bytes, **options: Any) -> bytes:
         self.calls.append(method.name)
         return await super().unary(method, request, **options)
+
+
+async def test_a_server_that_ends_each_stream_is_asked_ever_more_rarely(
+    autojump_clock: object,
+) -> None:
+    """Also one that takes the watch first; a call that has lived for a while is made again at once."""
+    config = triode.Config(backend="memory", listen_client_urls=())
+    async with triode.open_node(config) as node, node.client() as writer:
+        channel = EndingChannel(NodeChannel(node.dispatcher, node.outbox), 0, 0.0)
+        async with opened(channel) as client, client.watch("k", require_leader=False) as watch:
+            await trio.sleep(10)
+            assert 10 < len(channel.calls) < 25
+            channel.ends = False
+            await trio.sleep(10)
+            before = len(channel.calls)
+            channel.probability = 1.0
+            await writer.put("k", "1")
+            await trio.testing.wait_all_tasks_blocked()
+            channel.probability = 0.0
+            lost = trio.current_time()
+            assert (await anext(watch)).value == b"1"
+            assert trio.current_time() - lost < 0.1
+            assert len(channel.calls) > before
+
+
+class EndingChannel(BreakingChannel):
+    """Its streams end with the first message that comes, as long as `ends`."""
+
+    ends = True
+
+    def __init__(self, inner: NodeChannel, seed: int, probability: float) -> None:
+        super().__init__(inner, seed, probability)
+        self.calls: list[float] = []
+
+    @asynccontextmanager
+    async def stream(self, method: Method, **options: Any) -> AsyncIterator[ChannelStream]:
+        self.calls.append(trio.current_time())
+        async with super().stream(method, **options) as stream:
+            yield _Ending(stream) if self.ends else stream
+
+
+class _Ending:
+    """One message comes, then the end."""
+
+    def __init__(self, inner: ChannelStream) -> None:
+        self.inner = inner
+        self.endpoint = inner.endpoint
+        self.over = False
+
+    async def send(self, message: bytes) -> None:
+        await self.inner.send(message)
+
+    async def half_close(self) -> None:
+        await self.inner.half_close()
+
+    async def receive(self) -> bytes | None:
+        if self.over:
+            return None
+        self.over = True
+        return await self.inner.receive()
 
 
 # --- in a simulated cluster -----------------------------------------------------------------------
