@@ -68,13 +68,14 @@ def test_out_of_quota_and_back(backend: str, launch_triode: Launch, launch_etcd:
     """The drill of etcd's manual: the alarm, room by compaction and defragmentation, disarm."""
     quota = ("--quota-backend-bytes", str(8 << 20))
     server = launch_etcd(*quota) if backend == "etcd" else launch_triode(*quota, backend=backend)
-    for number in range(12):
+    for number in range(30):
         done = server.ctl("put", f"q/{number}", input="x" * 1_000_000)
         if done.returncode:
             break
     assert done.stderr.endswith("Error: etcdserver: mvcc: database space exceeded\n")
-    # bbolt's file grows in steps that depend on when it commits, so etcd may be full a little sooner
-    assert (3 if backend == "etcd" else 5) <= number <= 9
+    # bbolt's file grows in steps that depend on when it commits, so etcd may be full a little sooner; and the size is
+    # that of the last commit, up to 100 ms ago, in which a quick machine puts some more
+    assert (3 if backend == "etcd" else 5) <= number <= 25
     wait_for(
         "alarm:NOSPACE", say=lambda: server.ctl("alarm", "list").stdout.partition(" ")[2].strip()
     )
