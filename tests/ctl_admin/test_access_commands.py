@@ -250,7 +250,7 @@ def test_ctrl_c_at_a_password(server: Any, terminal: Callable[..., Any]) -> None
     """Ends at once, the terminal shows what is typed again, and there is no traceback."""
     screen = terminal("--endpoints", server.address, "user", "add", "grace")
     screen.until("Password of grace: ")
-    screen.type("\x03")
+    screen.interrupt()
     code, shown = screen.end()
     assert code in (-2, 130)
     assert "Traceback" not in shown

@@ -70,7 +70,7 @@ def test_a_password(terminal: Callable[..., Any], server: Any) -> None:
     assert "secret" not in prompt.all
     prompt = terminal("--endpoints", server.address, "--user", "somebody", "get", "a")
     prompt.until("Password: ")
-    prompt.type("\x03")
+    prompt.interrupt()
     assert prompt.end()[0] in {-signal.SIGINT, 1, 130}
     after = termios.tcgetattr(prompt.master)
     assert after[3] & termios.ECHO == before[3] & termios.ECHO
