@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 RUNS   := $(VENV)/.runs
 TESTS  := $(VENV)/.tests
 APT    := env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=120
+# One more than there are cores: many tests wait for processes that they have started.
+WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 PACKAGE := actors auth backends cli client mvcc raft rpc testing $(wildcard *.py)
 
 .PHONY: run test browser check types lint format bench sim raft-scripts proto soak clean help
@@ -30,7 +32,7 @@ run: $(RUNS)    ## start a durable single node on 127.0.0.1:2379
 	$(BIN)/triode
 
 test: check browser ## lint, types and all tests
-	$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Never a reason to fail: without a browser the tests that need one are skipped, and say so.
 browser:         ## install Debian's chromium, in which the page at /ui is tested; needs apt and root, else nothing happens
