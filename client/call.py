@@ -91,7 +91,7 @@ class Caller:
         answer = await self.channel.unary(
             found,
             request.SerializeToString(),
-            metadata=self._metadata(metadata),
+            metadata=self._metadata(metadata) if metadata else self.metadata or None,
             endpoint=endpoint,
         )
         return found.response.FromString(answer)

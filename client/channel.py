@@ -134,7 +134,9 @@ class SocketChannel:
             if deadline == -math.inf:  # cancelled, so that nobody waits for the answer
                 await trio.lowlevel.checkpoint_if_cancelled()
             try:
-                return await connection.unary(path, request, _with_token(metadata, token), deadline)
+                return await connection.unary(
+                    path, request, _with_token(metadata, token) if token else metadata, deadline
+                )
             except CallFailed as failure:
                 error, processed = failure.error, failure.processed
             if isinstance(error, DeadlineExceeded) or error.status == DeadlineExceeded.code:

@@ -150,7 +150,8 @@ class Connection:
             or session.backlog_bytes_total > UNSENT_BYTES_MAX
         ):
             await self._wait_room()
-        stream_id = session.call(path, message, metadata=metadata, timeout_ns=_left_ns(deadline))
+        left_ns = None if deadline == math.inf else _left_ns(deadline)
+        stream_id = session.call(path, message, metadata=metadata, timeout_ns=left_ns)
         if self._waiting:
             self._offer_room()
         reader, calls = self._reader, self._calls
@@ -160,7 +161,10 @@ class Connection:
             await reader.fetch(call, stream_id)
             return call.result()
         calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
-        self._send()
+        if len(calls) == 1:
+            self.flush()  # nobody else will; else the writer collects what all leave
+        elif self._writer is not None:
+            self.send_soon()
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self.cancel(stream_id)
@@ -216,13 +220,6 @@ class Connection:
             self._room.unpark()
 
     # --- out --------------------------------------------------------------------------------------
-
-    def _send(self) -> None:
-        """Send now what a call has left, or let the writer collect more of it."""
-        if len(self._calls) == 1:
-            self.flush()
-        else:
-            self.send_soon()
 
     def send_soon(self) -> None:
         """Have the writer send in the next turn."""
