@@ -30,6 +30,7 @@ OTHERS = {
     "--rev",
     "--full",
     "--memory",
+    "--durable",
     "--layouts",
 }  # of etcdctl and the benchmarks
 OTHERS |= {"--kills", "--side", "--endpoints"}  # of the benchmarks of clusters, and of etcdctl
