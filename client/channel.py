@@ -244,12 +244,11 @@ class SocketChannel:
         link.stop()
 
     def _context_for(self, endpoint: Endpoint) -> ssl.SSLContext | None:
-        if endpoint.tls is False:
+        if not endpoint.wants_tls(self._tls is not None):
             return None
-        if endpoint.tls and self._context is None:
+        if self._context is None:
             self._context = TLS().context()
-            return self._context
-        return self._context if endpoint.tls or self._tls is not None else None
+        return self._context
 
     def _on_change(self, link: Link, gone: Connection | None) -> None:
         if gone is not None:

@@ -49,6 +49,10 @@ class Endpoint:
             return "localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def wants_tls(self, given: bool) -> bool:
+        """Whether to speak TLS; `given`: the client has some."""
+        return given if self.tls is None else self.tls
+
     @property
     def server_name(self) -> str:
         """The name that a certificate must bear."""

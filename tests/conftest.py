@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -249,3 +249,16 @@ def launch_etcd_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
     """As `launch_etcd`, for servers that all tests of a module share."""
     with etcd_launcher(tmp_path_factory.mktemp("etcd")) as launch:
         yield launch
+
+
+@pytest.fixture
+def interrupt() -> Callable[[Any, int], None]:
+    """Type Ctrl-C at a prompt until its process ends: Python does not see one that comes just before it begins to read."""
+
+    def press(process: Any, terminal: int) -> None:
+        while process.poll() is None:
+            os.write(terminal, b"\x03")
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+
+    return press

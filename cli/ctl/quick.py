@@ -21,10 +21,9 @@ from ...rpc.pb.rpc_pb2 import AuthenticateRequest, AuthenticateResponse
 from ..common.exits import BAD_CONNECTION, Failure
 from ..common.flags import FlagValues
 from .failures import DEADLINE_TEXT, EOF_TEXT, error_text
+from .trust import login_of, tls_of
 
 if TYPE_CHECKING:
-    import ssl
-
     from ...client.tls import TLS
 
 __all__ = ["quick_call"]
@@ -80,7 +79,7 @@ def quick_call(
     deadline = None if seconds is None else started + seconds
     several = len(flags.texts("endpoints")) > 1
     until = min(started + PATIENCE_SECONDS if several else math.inf, deadline or math.inf)
-    trust = _Trust(flags)
+    tls = tls_of(flags)
     for text in flags.texts("endpoints"):
         try:
             endpoint = parse_endpoint(text.strip())
@@ -97,7 +96,7 @@ def quick_call(
         except UnicodeError:
             troubles[text.strip()] = NO_NAME
             continue
-        secured = trust.secured(sock, endpoint)
+        secured = _secured(sock, endpoint, tls)
         if secured is None:
             return None
         with secured:
@@ -114,30 +113,17 @@ def _would_ask(flags: FlagValues) -> bool:
     return bool(flags.text("user")) and not (flags.text("password") or ":" in flags.text("user"))
 
 
-class _Trust:
-    """TLS as the flags say. Raises Failure."""
+def _secured(sock: socket.socket, endpoint: Endpoint, tls: TLS | None) -> socket.socket | None:
+    """The socket to speak through; None: there is no trust, and the client finds out why."""
+    if not endpoint.wants_tls(tls is not None):
+        return sock
+    from ...client.tls import TLS
 
-    def __init__(self, flags: FlagValues) -> None:
-        self._tls: TLS | None = None
-        named = any(flags.changed(name) or flags.text(name) for name in ("cert", "key", "cacert"))
-        skip = flags.switch("insecure-skip-tls-verify")
-        if named or skip or not flags.switch("insecure-transport"):
-            from .trust import tls_of
-
-            self._tls = tls_of(flags)
-
-    def secured(self, sock: socket.socket, endpoint: Endpoint) -> socket.socket | None:
-        """The socket to speak through; None: there is no trust, and the client finds out why."""
-        if not endpoint.tls and (endpoint.tls is False or self._tls is None):
-            return sock
-        from ...client.tls import TLS
-
-        try:
-            context: ssl.SSLContext = (self._tls or TLS()).context()
-            return context.wrap_socket(sock, server_hostname=endpoint.server_name)
-        except (OSError, ValueError, EndpointError):
-            sock.close()
-            return None
+    try:
+        return (tls or TLS()).context().wrap_socket(sock, server_hostname=endpoint.server_name)
+    except (OSError, ValueError, EndpointError):
+        sock.close()
+        return None
 
 
 def _connected(endpoint: Endpoint, seconds: float) -> socket.socket:
@@ -196,8 +182,6 @@ class _Exchange:
 
     def _logged_in(self) -> str | None:
         """The token, "" if none is needed; None: the connection broke. Raises Failure."""
-        from .trust import login_of
-
         user, password = login_of(self._flags)
         if not (user and password):  # no login, as with Go's client
             return ""

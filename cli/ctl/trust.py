@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from ...client.tls import TLS
 from ..common.exits import BAD_ARGUMENTS, Failure
 from ..common.flags import FlagValues
+
+if TYPE_CHECKING:
+    from ...client.tls import TLS
 
 __all__ = ["login_of", "tls_of"]
 
@@ -32,6 +35,8 @@ def tls_of(flags: FlagValues) -> TLS | None:
     # As in 3.6: to trust everybody is to ask for TLS; 3.5 asks for none then.
     if not (any(files.values()) or domain or skip) and flags.switch("insecure-transport"):
         return None
+    from ...client.tls import TLS  # takes a while, and most do without
+
     return TLS(**files, server_name=domain or None, insecure_skip_verify=skip)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import signal
@@ -33,13 +32,6 @@ class Terminal:
         while wanted.encode() not in seen:
             seen += os.read(self.master, 65536)
         return seen.decode()
-
-    def interrupt(self) -> None:
-        """Ctrl-C, and again if nothing happens: Python does not see one that comes just before it begins to read."""
-        while self.process.poll() is None:
-            os.write(self.master, b"\x03")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1)
 
     @property
     def echoes(self) -> bool:
@@ -97,11 +89,13 @@ def test_a_password_is_not_shown(server: Any, terminal: Callable[..., Terminal])
     assert shell.echoes
 
 
-def test_ctrl_c_at_a_password(terminal: Callable[..., Terminal]) -> None:
+def test_ctrl_c_at_a_password(
+    terminal: Callable[..., Terminal], interrupt: Callable[..., None]
+) -> None:
     """The terminal must show again what is typed."""
     shell = terminal("get", "a", "--user", "root", "--endpoints", "127.0.0.1:1")
     shell.until("Password: ")
-    shell.interrupt()
+    interrupt(shell.process, shell.master)
     assert shell.process.wait(60) == -signal.SIGINT
     assert shell.echoes
 

@@ -156,13 +156,6 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
-    def interrupt(self) -> None:
-        """Ctrl-C, and again if nothing happens: Python does not see one that comes just before it begins to read."""
-        while self.process.poll() is None:
-            os.write(self.master, b"\x03")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1)
-
     def end(self) -> tuple[int, str]:
         """Wait for its end; returns the exit code and what was shown at last."""
         end = time.monotonic() + SECONDS_MAX

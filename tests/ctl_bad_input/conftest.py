@@ -10,7 +10,6 @@ import re
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -199,13 +198,6 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
-
-    def interrupt(self) -> None:
-        """Ctrl-C, and again if nothing happens: Python does not see one that comes just before it begins to read."""
-        while self.process.poll() is None:
-            os.write(self.master, b"\x03")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1)
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; the exit code, and what was shown at last."""

@@ -59,21 +59,22 @@ def test_watches(
     assert watch.end()[0] == code
 
 
-def test_a_password(terminal: Callable[..., Any], server: Any) -> None:
+def test_a_password(
+    terminal: Callable[..., Any], server: Any, interrupt: Callable[..., None]
+) -> None:
     """Asked for, not shown, and the prompt is left by Ctrl-C with the terminal as it was."""
     prompt = terminal("--endpoints", server.address, "--user", "somebody", "get", "a")
-    before = termios.tcgetattr(prompt.master)
     prompt.until("Password: ")
+    assert not termios.tcgetattr(prompt.master)[3] & termios.ECHO
     prompt.type("secret\n")
     code, _ = prompt.end()
     assert code == 0  # nobody has to log in here
     assert "secret" not in prompt.all
     prompt = terminal("--endpoints", server.address, "--user", "somebody", "get", "a")
     prompt.until("Password: ")
-    prompt.interrupt()
+    interrupt(prompt.process, prompt.master)
     assert prompt.end()[0] in {-signal.SIGINT, 1, 130}
-    after = termios.tcgetattr(prompt.master)
-    assert after[3] & termios.ECHO == before[3] & termios.ECHO
+    assert termios.tcgetattr(prompt.master)[3] & termios.ECHO
 
 
 @pytest.mark.parametrize("columns", [1, 10, 40])

@@ -34,9 +34,8 @@ async def lock(ctx: Context) -> None:
             with stop.cancels() as scope:
                 name = ctx.argument_bytes(0)
                 async with client.lock(name, ttl=ttl if ttl > 0 else SESSION_SECONDS) as held:
-                    await (
-                        trio.lowlevel.checkpoint()
-                    )  # a signal may have come together with the lock
+                    # A signal may have come together with the lock.
+                    await trio.lowlevel.checkpoint()
                     acquired = True
                     if words:
                         stop.spare(scope)

@@ -118,9 +118,8 @@ async def _mirror(ctx: Context, source: Client, destination: Client, counter: Co
             for batch in batches_of(response.events, rename, operations_max):
                 await destination.call("KV/Txn", TxnRequest(success=batch))
                 counter.total += len(batch)
-            if (
-                response.events
-            ):  # the header says how far the server is, which may have more to tell
+            # Not the header's: that is how far the server is, which may have more to tell.
+            if response.events:
                 counter.revision = response.events[-1].kv.mod_revision
 
 
