@@ -1,8 +1,8 @@
 """One HTTP/2 connection to one endpoint: a task that reads and a task that writes what could not go at once.
 
-A call writes into the session and parks; the reader wakes it. Requests of one turn leave in one `send`: the first
-call of an idle connection sends at once, because nobody else will; when several are under way, the writer
-collects what they have left and sends it together.
+A call writes into the session and parks; the reader wakes it. The first call of an idle connection sends at once,
+because nobody else will; when several are under way, the requests of one turn leave together, a few in one `send`,
+and the writer sends the last of them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ __all__ = ["Connection", "ConnectionOptions"]
 
 UNSENT_BYTES_MAX: Final = 8 << 20
 """Bytes of requests that wait for the server's flow control; new calls wait beyond it."""
+PIECES_MAX: Final = 16
+"""What collects for one `send`, two pieces a call: with eight to go, the server can begin while the rest is written."""
 REPLY_SECONDS: Final = 0.002
 """How long acknowledgements and credit wait for a request to go along with: grpc-go pings with every answer."""
 LIMITS: Final = Limits(
@@ -71,7 +73,8 @@ class Connection:
 
     Attributes:
         ready: set when the server has shown that it speaks HTTP/2, or the connection is over.
-        retired: set when no new calls can be made here: it drains, or is over.
+        usable: new calls can be made here.
+        retired: set when they cannot any more: it drains, or is over.
         reason: why it is over.
         refused: it is over because one side does not trust the other.
     """
@@ -99,6 +102,7 @@ class Connection:
         )
         self._calls: dict[int, UnaryCall | LoneCall | StreamCall] = {}
         self.ready = trio.Event()
+        self.usable = True
         self.retired = trio.Event()
         self.over = False
         self.refused = False
@@ -114,11 +118,6 @@ class Connection:
         self._scope = trio.CancelScope()
 
     # --- calls ------------------------------------------------------------------------------------
-
-    @property
-    def usable(self) -> bool:
-        """New calls can be made here."""
-        return not self.retired.is_set()
 
     @property
     def served(self) -> bool:
@@ -144,11 +143,7 @@ class Connection:
         if len(message) > self.message_bytes_max:  # before it waits: who gets room uses it
             raise self.too_large(message)
         session = self.session
-        if (
-            self.retired.is_set()
-            or not session.can_start
-            or session.backlog_bytes_total > UNSENT_BYTES_MAX
-        ):
+        if not (self.usable and self._has_room()):
             await self._wait_room()
         left_ns = None if deadline == math.inf else _left_ns(deadline)
         stream_id = session.call(path, message, metadata=metadata, timeout_ns=left_ns)
@@ -161,8 +156,8 @@ class Connection:
             await reader.fetch(call, stream_id)
             return call.result()
         calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
-        if len(calls) == 1:
-            self.flush()  # nobody else will; else the writer collects what all leave
+        if len(calls) == 1 or len(session.connection.outbox.frames) >= PIECES_MAX:
+            self.flush()  # of one call nobody else will; else the writer collects what all leave
         elif self._writer is not None:
             self.send_soon()
 
@@ -176,7 +171,7 @@ class Connection:
     async def open(self, path: str, metadata: Mapping[str, str] | None) -> StreamCall:
         """Start a streaming call; whoever opens it ends it with `cancel`. Raises CallFailed."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self.retired.is_set() or not self.session.can_start:
+        if not (self.usable and self.session.can_start):
             await self._wait_room()
         stream_id = self.session.start_call(path, metadata=metadata)
         call = self._calls[stream_id] = StreamCall(self, stream_id)
@@ -201,7 +196,7 @@ class Connection:
     async def _wait_room(self) -> None:
         """Wait until a call may be made: the server bounds streams, and bytes."""
         while True:
-            if self.retired.is_set():
+            if not self.usable:
                 raise CallFailed(ConnectionLost(self.reason or None), processed=False)
             if self._has_room():
                 return
@@ -324,7 +319,7 @@ class Connection:
             if type(event) is Answered:
                 calls.pop(event.stream_id).answered(event.data)
                 reader.lone = 0 if calls else reader.lone + 1
-                if self._waiting or self.retired.is_set():
+                if self._waiting or not self.usable:
                     self._after_call()
             elif type(event) is Message:
                 calls[event.stream_id].message(event.data)
@@ -345,7 +340,7 @@ class Connection:
         """A call is over: another one may have been waiting for its place."""
         if self._room:
             self._room.unpark()
-        if self.retired.is_set() and not self._calls:
+        if not (self.usable or self._calls):
             self._scope.cancel()
 
     # --- life -------------------------------------------------------------------------------------
@@ -369,12 +364,16 @@ class Connection:
 
     def _retire(self, reason: str) -> None:
         """Make no new calls here; those under way go on."""
-        if not self.retired.is_set():
+        if self.usable:
             self.reason = reason
-            self.retired.set()
+            self._take_no_more()
             self._room.unpark_all()
             if not self._calls:
                 self._scope.cancel()
+
+    def _take_no_more(self) -> None:
+        self.usable = False
+        self.retired.set()
 
     def retire(self) -> None:
         """Let the calls under way finish, then close."""
@@ -383,7 +382,7 @@ class Connection:
     def _break(self, reason: str) -> None:
         """Writing has failed. A caller may be about to park, so that `run` ends the calls."""
         self.reason = self._broken = self._broken or reason
-        self.retired.set()
+        self._take_no_more()
         self._scope.cancel()
 
     def end(self, reason: str) -> None:
@@ -392,7 +391,7 @@ class Connection:
             return
         self.over = True
         self.reason = reason or self.reason or ClientClosed.text
-        self.retired.set()
+        self._take_no_more()
         self.ready.set()
         self._scope.cancel()
         calls, self._calls = self._calls, {}

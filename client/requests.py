@@ -31,8 +31,9 @@ def put_request(
     ignore_lease: bool = False,
 ) -> PutRequest:
     """A put; see `KVCalls.put`."""
-    request = PutRequest(key=space.full(key), value=as_bytes(value), lease=lease)
-    if prev_kv or ignore_value or ignore_lease:
+    request = PutRequest(key=space.full(key), value=as_bytes(value))
+    if lease or prev_kv or ignore_value or ignore_lease:
+        request.lease = lease
         request.prev_kv = prev_kv
         request.ignore_value = ignore_value
         request.ignore_lease = ignore_lease

@@ -31,10 +31,10 @@ class Method:
     client_streaming: bool
     server_streaming: bool
     rest_paths: tuple[str, ...]  # the first is the usual one
+    unary: bool = attrs.field(init=False)  # one request, one reply
 
-    @property
-    def unary(self) -> bool:
-        """One request, one reply."""
+    @unary.default
+    def _has_one_of_each(self) -> bool:
         return not (self.client_streaming or self.server_streaming)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from ...errors import Code
@@ -26,15 +27,15 @@ from ..h2.events import (
     StreamWritable,
     TrailersReceived,
 )
-from ..h2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, STREAM_ID_MASK, pack_head
+from ..h2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, STREAM_ID_MASK
 from ..h2.hpack_tables import Field
 from ..h2.limits import Limits
 from ..h2.streams import AWAITED, Stream
-from .answers import Answered, ClientCall, take_frames
+from .answers import Answered, AnswerShape, OpenCalls, take_frames
 from .framing import PREFIX_BYTES, Deframer, MessageFault, frame
 from .metadata import Metadata, encode_metadata
 from .responses import ResponseHead, parse_response, parse_status, read_status, reset_status
-from .session import Session
+from .session import Call, Session
 from .timeout import format_timeout
 
 __all__ = [
@@ -51,8 +52,12 @@ __all__ = [
 _BLOCKS_MAX = 256
 CARRY_BYTES_MAX = 32 << 10
 """A partial frame up to this is kept for the short cut; a larger one is collected by the connection."""
-_pack_data = struct.Struct(">IBIBI").pack
-"""The header of a DATA frame, and the prefix of the one message in it."""
+
+
+@lru_cache(1024)
+def _request_packer(block_bytes: int) -> Callable[..., bytes]:
+    """What packs HEADERS with a block of this size, the header of a DATA frame, and the prefix of its one message."""
+    return struct.Struct(f">IBI{block_bytes}sIBIBI").pack
 
 
 class Headers(NamedTuple):
@@ -138,9 +143,10 @@ class GrpcClient(Session):
             (b"grpc-accept-encoding", b"identity"),
             (b"user-agent", user_agent.encode()),
         )
-        self._blocks: dict[tuple[str, tuple[Field, ...]], bytes] = {}
-        self._open: dict[int, ClientCall] = {}
+        self._blocks: dict[str | tuple[str, tuple[Field, ...]], bytes] = {}
+        self._open: OpenCalls = {}
         self._answered = answered
+        self._shape = AnswerShape()
         self._carry = b""
 
     # --- calls --------------------------------------------------------------------------------
@@ -176,12 +182,9 @@ class GrpcClient(Session):
         """
         if not self.can_start:
             raise RuntimeError("the connection takes no new calls")
-        block = self._block(path, encode_metadata(metadata) if metadata else ())
-        if timeout_ns is not None:
-            block += hpack_encoder.encode(((b"grpc-timeout", format_timeout(timeout_ns)),))
+        block = self._block(path, metadata, timeout_ns)
         stream = self.connection.open_stream(block, end_stream=False)
-        call = ClientCall(Deframer(self._message_bytes_max), unary=False)
-        stream.call = self._open[stream.id] = call
+        stream.call = self._open[stream.id] = Call(Deframer(self._message_bytes_max))
         return stream.id
 
     def call(
@@ -192,17 +195,17 @@ class GrpcClient(Session):
         metadata: Metadata | None = None,
         timeout_ns: int | None = None,
     ) -> int:
-        """Start a unary call, with its one message; see `start_call`."""
-        if not self.can_start:
-            raise RuntimeError("the connection takes no new calls")
-        block = self._block(path, encode_metadata(metadata) if metadata else ())
-        if timeout_ns is not None:
-            block += hpack_encoder.encode(((b"grpc-timeout", format_timeout(timeout_ns)),))
+        """Start a unary call, with its one message; see `start_call`. `can_start` must be True."""
+        block = None
+        if not metadata and timeout_ns is None:
+            block = self._blocks.get(path)
+        if block is None:
+            block = self._block(path, metadata, timeout_ns)
         conn, outbox = self.connection, self._outbox
-        size, header_size = len(message) + PREFIX_BYTES, len(block)
+        length, header_size = len(message), len(block)
+        size = length + PREFIX_BYTES
         frame_bytes_max = outbox.shortcut_bytes_max
         stream_id = conn.next_stream_id
-        call = ClientCall(Deframer(self._message_bytes_max), unary=self._answered)
         if (
             size <= outbox.window
             and size <= outbox.initial_window
@@ -216,14 +219,23 @@ class GrpcClient(Session):
             outbox.window -= size
             self._streams[stream_id] = stream
             outbox.frames += (
-                pack_head(header_size << 8 | HEADERS, END_HEADERS, stream_id) + block,
-                _pack_data(size << 8 | DATA, END_STREAM, stream_id, 0, size - PREFIX_BYTES),
+                _request_packer(header_size)(
+                    header_size << 8 | HEADERS,
+                    END_HEADERS,
+                    stream_id,
+                    block,
+                    size << 8 | DATA,
+                    END_STREAM,
+                    stream_id,
+                    0,
+                    length,
+                ),
                 message,
             )
         else:
-            stream = conn.open_stream(block, end_stream=False)
+            conn.open_stream(block, end_stream=False)
             conn.send_data(stream_id, frame(message), end_stream=True)
-        stream.call = self._open[stream_id] = call
+        self._open[stream_id] = None
         return stream_id
 
     def send_message(self, stream_id: int, message: bytes) -> None:
@@ -239,15 +251,18 @@ class GrpcClient(Session):
         self._open.pop(stream_id, None)
         self.connection.reset(stream_id, ErrorCode.CANCEL)
 
-    def _block(self, path: str, metadata: tuple[Field, ...]) -> bytes:
-        key = (path, metadata)
+    def _block(self, path: str, metadata: Metadata | None, timeout_ns: int | None) -> bytes:
+        more = encode_metadata(metadata) if metadata else ()
+        key = (path, more) if more else path
         block = self._blocks.get(key)
         if block is None:
-            fields = (*self._head[:3], (b":path", path.encode()), *self._head[3:], *metadata)
+            fields = (*self._head[:3], (b":path", path.encode()), *self._head[3:], *more)
             block = hpack_encoder.encode(fields)
             if len(self._blocks) >= _BLOCKS_MAX:
                 self._blocks.clear()
             self._blocks[key] = block
+        if timeout_ns is not None:
+            block += hpack_encoder.encode(((b"grpc-timeout", format_timeout(timeout_ns)),))
         return block
 
     # --- in -----------------------------------------------------------------------------------
@@ -263,7 +278,9 @@ class GrpcClient(Session):
 
         if self._answered and conn.plain:
             data = self._carry + data if self._carry else data
-            at = take_frames(conn, self._open, data, self._message_bytes_max, out, other)
+            at = take_frames(
+                conn, self._open, self._shape, data, self._message_bytes_max, out, other
+            )
             data = data[at:]
             self._carry = b""
             if not conn.closed and conn.plain and len(data) <= CARRY_BYTES_MAX:
@@ -303,10 +320,9 @@ class GrpcClient(Session):
     def _headers(self, event: HeadersReceived, out: list[ClientEvent]) -> None:
         stream_id = event.stream_id
         head: ResponseHead = event.head
-        call = self._open.get(stream_id)
+        call = self._call(stream_id)
         if call is None:
             return
-        call.answered = True
         if head.fault is not None:
             self._give_up(stream_id, *head.fault, out)
         elif event.end_stream:
@@ -316,15 +332,23 @@ class GrpcClient(Session):
             call.deframer.encoding = head.encoding
             out.append(Headers(stream_id, head.metadata))
 
+    def _call(self, stream_id: int) -> Call | None:
+        """An open call whose answer is not the usual one."""
+        if stream_id not in self._open:
+            return None
+        call = self._open[stream_id]
+        if call is None:
+            call = self._open[stream_id] = Call(Deframer(self._message_bytes_max))
+            if stream_id in self._streams:
+                self._streams[stream_id].call = call
+        return call
+
     def _data(self, event: DataReceived, out: list[ClientEvent]) -> None:
         stream_id = event.stream_id
-        call = self._open.get(stream_id)
+        call = self._call(stream_id)
         stream = self._streams.get(stream_id)
         if call is None:
             return
-        if call.message is not None:
-            out.append(Message(stream_id, call.message))
-            call.message = None
         try:
             if stream is not None:
                 messages = self._take(stream, call, event.data)
@@ -363,12 +387,10 @@ class GrpcClient(Session):
         *,
         processed: bool = True,
     ) -> None:
-        call = self._open.pop(stream_id, None)
-        if call is None:
+        if stream_id not in self._open:
             return
-        if call.message is not None:
-            out.append(Message(stream_id, call.message))
-        if code == Code.OK and call.deframer.pending_bytes:
+        call = self._open.pop(stream_id)
+        if code == Code.OK and call is not None and call.deframer.pending_bytes:
             code, text = Code.INTERNAL, "the last message is cut"
         out.append(Finished(stream_id, code, text, metadata, processed))
         if stream_id in self._streams:

@@ -39,7 +39,16 @@ _BY_RESET = {
 class ResponseHead:
     """What a server says ahead of its messages. Shared between calls: do not change it."""
 
-    __slots__ = ("content_length", "encoding", "fault", "fields", "metadata", "status", "whole")
+    __slots__ = (
+        "content_length",
+        "encoding",
+        "fault",
+        "fields",
+        "metadata",
+        "plain",
+        "status",
+        "whole",
+    )
 
     def __init__(self, status: int, fields: Fields) -> None:
         self.status = status
@@ -50,6 +59,8 @@ class ResponseHead:
         self.encoding = ""
         self.fault: tuple[Code, str] | None = None
         """Why this is no answer of a gRPC server."""
+        self.plain = False
+        """It needs no attention."""
 
 
 def parse_response(fields: Fields) -> ResponseHead:
@@ -71,6 +82,12 @@ def parse_response(fields: Fields) -> ResponseHead:
     elif not kind.startswith(b"application/grpc") and not has_status:
         text = kind.decode("utf-8", "replace")
         head.fault = (Code.UNKNOWN, f'received unexpected content-type "{text}"')
+    head.plain = (
+        head.status == 200
+        and head.fault is None
+        and head.content_length is None
+        and not head.encoding
+    )
     return head
 
 
