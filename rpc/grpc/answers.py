@@ -24,7 +24,6 @@ from ..h2.frames import (
     frame_head,
     ping,
 )
-from ..h2.streams import AWAITED
 from .framing import PREFIX_BYTES
 from .session import Call
 
@@ -167,7 +166,6 @@ def _take_answers(
             # ... to a call of which they are all, and within its bounds.
             and calls[stream_id] is None
             and stream is not None
-            and stream.head is AWAITED
             and stream.local_closed
             and length <= bytes_max
             and size <= stream.recv_window

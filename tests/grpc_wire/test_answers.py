@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triode.rpc.grpc.client import (
@@ -18,8 +18,17 @@ from triode.rpc.grpc.client import (
     Writable,
 )
 from triode.rpc.grpc.events import Request
+from triode.rpc.grpc.framing import frame
 from triode.rpc.grpc.server import GrpcServer
-from triode.rpc.h2.frames import ping, window_update
+from triode.rpc.h2.errors import ErrorCode
+from triode.rpc.h2.frames import (
+    DATA,
+    FRAME_HEADER_BYTES,
+    pack_head,
+    ping,
+    rst_stream,
+    window_update,
+)
 from triode.rpc.h2.limits import Limits
 
 UNARY = "/etcdserverpb.KV/Put"
@@ -104,6 +113,160 @@ def test_it_is_taken() -> None:
     events = replay(data, calls, [greeting], answered=True)
     # The first answer teaches the head and the trailers.
     assert sum(isinstance(event, Answered) for event in events) >= 18
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """Frame by frame."""
+    found = []
+    while data:
+        size = FRAME_HEADER_BYTES + int.from_bytes(data[:3], "big")
+        found.append(data[:size])
+        data = data[size:]
+    return found
+
+
+def body(stream_id: int, payload: bytes, flags: int = 0) -> bytes:
+    return pack_head(len(payload) << 8 | DATA, flags, stream_id) + payload
+
+
+def with_flags(piece: bytes, flags: int) -> bytes:
+    return piece[:4] + bytes((flags,)) + piece[5:]
+
+
+def on(stream_id: int, piece: bytes) -> bytes:
+    return piece[:5] + stream_id.to_bytes(4, "big") + piece[9:]
+
+
+def taught(client: GrpcClient) -> tuple[bytes, bytes]:
+    """Have a client learn how the usual answer looks; returns its first frame and its last one."""
+    server = GrpcServer(is_unary={UNARY})
+    for _ in range(2):
+        call = client.call(UNARY, b"request")
+        server.receive(client.data_to_send())
+        server.respond(call, b"right")
+        sent = server.data_to_send()
+        client.receive(sent)
+    head, _, trailers = pieces(sent)
+    return head, trailers
+
+
+def oddities(head: bytes, trailers: bytes, at: int) -> dict[str, list[bytes]]:
+    """Answers of a stream that differ from the usual one in one thing."""
+    message = frame(b"right")
+    usual = [head, body(at, message), trailers]
+    return {
+        "usual": usual,
+        "padded": [head, body(at, b"\2" + message + bytes(2), 8), trailers],
+        "compressed": [head, body(at, b"\1" + message[1:]), trailers],
+        "two in one": [head, body(at, message * 2), trailers],
+        "in two": [head, body(at, message[:7]), body(at, message[7:]), trailers],
+        "cut": [head, body(at, message[:-1]), trailers],
+        "ended by the body": [head, body(at, message, 1)],
+        "a failure": [head, body(at, message), trailers[:-2] + b"\0\0"],
+        "no body": [head, trailers],
+        "no head": usual[1:],
+        "two heads": [head, *usual],
+        "a reset": [head, body(at, message), rst_stream(at, ErrorCode.CANCEL)],
+        "credit": [head, body(at, message), window_update(at, 5), trailers],
+        "an unknown frame": [head, pack_head(99, 0, at), *usual[1:]],
+        "nothing": [],
+        "ended by the head": [with_flags(head, 5), *usual[1:]],
+        "ended twice": [head, body(at, message, 1), trailers],
+        "not ended": [*usual[:2], with_flags(trailers, 4)],
+        "something like a head": [head[:3] + b"\x63" + head[4:], *usual[1:]],
+        "something like trailers": [*usual[:2], trailers[:3] + b"\x63" + trailers[4:]],
+        "not found": [head[:9] + b"\x8d" + head[10:], *usual[1:]],  # HPACK's index of 404
+    }
+
+
+KINDS = list(oddities(bytes(11), bytes(11), 0))
+
+
+@settings(max_examples=600)
+@given(
+    st.data(),
+    st.lists(st.just("usual") | st.sampled_from(KINDS), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_frames_in_any_order(data: st.DataObject, kinds: list[str], mixed: bool) -> None:
+    """Answers in pieces of each other's, as a server writes that answers many at once; and answers that are odd."""
+    said = []
+    order: list[int] = []
+    for answered in (False, True):
+        client = GrpcClient(authority="a", answered=answered)
+        head, trailers = taught(client)
+        streams = []
+        for kind in kinds:
+            at = client.call(UNARY, b"request")
+            streams.append(oddities(on(at, head), on(at, trailers), at)[kind])
+        client.data_to_send()
+        if not order:
+            order = [at for at, stream in enumerate(streams) for _ in stream]
+            order = data.draw(st.permutations(order)) if mixed else order
+        events = client.receive(b"".join(streams[at].pop(0) for at in order))
+        said.append((plain(events), client.open_calls, client.closed))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "bytes_max"),
+    [((5000,), 7500), ((9000,), 20_000), ((7800,), 7500), ((7000,) * 12, 7500)],
+    ids=["none", "stream", "message", "all"],
+)
+def test_bounds(sizes: tuple[int, ...], bytes_max: int) -> None:
+    """Of messages, of a stream's window, and of the connection's: a server that goes beyond them is refused."""
+    said = []
+    for answered in (False, True):
+        client = GrpcClient(
+            authority="a",
+            answered=answered,
+            limits=Limits(stream_window_bytes=8000, connection_window_bytes=65_535),
+            message_bytes_max=bytes_max,
+        )
+        head, trailers = taught(client)
+        data = b""
+        for size in sizes:
+            at = client.call(UNARY, b"request")
+            data += on(at, head) + body(at, frame(bytes(size))) + on(at, trailers)
+        said.append((plain(client.receive(data)), client.open_calls, client.closed))
+    assert said[0][1] == said[1][1] == 0
+    if len(sizes) == 1:
+        assert said[0] == said[1]
+    else:
+        assert said[0][2] and not said[1][2], "the short way gives credit between answers"
+
+
+def test_an_answer_that_comes_too_late() -> None:
+    client = GrpcClient(authority="a", answered=True)
+    head, trailers = taught(client)
+    at = client.call(UNARY, b"request")
+    client.cancel(at)
+    assert client.receive(on(at, head) + body(at, frame(b"late")) + on(at, trailers)) == []
+
+
+def test_an_answer_that_comes_too_early() -> None:
+    """The request has not gone out in full: the rest of it is taken back."""
+    client = GrpcClient(authority="a", answered=True)
+    head, trailers = taught(client)
+    at = client.call(UNARY, bytes(1 << 20))
+    client.data_to_send()
+    events = client.receive(on(at, head) + body(at, frame(b"early")) + on(at, trailers))
+    assert plain(events) == [(at, b"early"), (at, 0, "", True)]
+    assert client.data_to_send() == rst_stream(at, ErrorCode.NO_ERROR)
+    assert client.backlog_bytes_total == 0
+
+
+def test_a_stream_is_told_in_full() -> None:
+    """A streaming call hears of its message and of its end, though they look like a unary answer."""
+    client = GrpcClient(authority="a", answered=True)
+    server = GrpcServer(is_unary=())
+    for _ in range(3):
+        call = client.start_call(UNARY)
+        server.receive(client.data_to_send())
+        server.send_message(call, b"one")
+        server.finish(call)
+        events = client.receive(server.data_to_send())
+    assert [type(event) for event in events] == [Headers, Message, Finished]
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_000, 70_000, 3_000_000])
