@@ -30,6 +30,7 @@ from ..rpc.h2.limits import Limits
 from .calls import LoneCall, StreamCall, UnaryCall
 from .errors import CallFailed, ClientClosed, ConnectionLost, error_of, os_reason
 from .reader import Reader
+from .sleeper import Sleeper
 from .tls import TlsWire
 
 __all__ = ["Connection", "ConnectionOptions"]
@@ -109,7 +110,7 @@ class Connection:
         self.reason = ""
         self._broken = ""
         self._unsent: memoryview | None = None
-        self._writer: trio.lowlevel.Task | None = None
+        self._writer = Sleeper()
         self._reply_due = self._napping = False
         self._room = trio.lowlevel.ParkingLot()
         self._waiting = 0  # for room; asked with each call, and a parking lot is slow to say
@@ -158,8 +159,8 @@ class Connection:
         calls[stream_id] = UnaryCall(trio.lowlevel.current_task())
         if len(calls) == 1 or len(session.connection.outbox.frames) >= PIECES_MAX:
             self.flush()  # of one call nobody else will; else the writer collects what all leave
-        elif self._writer is not None:
-            self.send_soon()
+        elif self._writer.task is not None:
+            self._writer.wake()
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self.cancel(stream_id)
@@ -218,10 +219,7 @@ class Connection:
 
     def send_soon(self) -> None:
         """Have the writer send in the next turn."""
-        writer = self._writer
-        if writer is not None:
-            self._writer = None
-            trio.lowlevel.reschedule(writer)
+        self._writer.wake()
 
     def flush(self) -> None:
         """Write as much as the socket takes; the rest is the writer's."""
@@ -251,22 +249,14 @@ class Connection:
             if self._reply_due:
                 self._reply_due, self._napping = False, True
                 with trio.move_on_after(REPLY_SECONDS):
-                    await self._until_woken()
+                    await self._writer.sleep()
                 self._napping = False
             self.flush()
             while self._unsent is not None:
                 await trio.lowlevel.wait_writable(self._sock)
                 self._write_rest(self._unsent)
             if not self.session.connection.outbox.frames or self.over:
-                await self._until_woken()
-
-    async def _until_woken(self) -> None:
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._writer = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._writer = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
+                await self._writer.sleep()
 
     def _write_rest(self, rest: memoryview) -> None:
         try:

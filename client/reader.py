@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from .errors import CLOSED_TEXT, os_reason
+from .sleeper import Sleeper
 from .tls import TlsWire, explain
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Reader:
         self.resting = self.looks = False
         self._fetching = self._is_slow = False
         self._fetched = 0
-        self._task: trio.lowlevel.Task | None = None
+        self._rests = Sleeper()
 
     async def run(self) -> None:
         """Read until the connection is over."""
@@ -85,10 +86,7 @@ class Reader:
 
     def wake(self) -> None:
         """There are calls that nobody reads for: have the reader look."""
-        task = self._task
-        if task is not None:
-            self._task = None
-            trio.lowlevel.reschedule(task)
+        self._rests.wake()
 
     async def _rest(self) -> None:
         """Leave the socket to callers until there are some that do not fetch, or none at all."""
@@ -98,26 +96,18 @@ class Reader:
             fetched = self._fetched
             self.looks = True
             with trio.move_on_after(REST_SECONDS):
-                await self._until_woken()
+                await self._rests.sleep()
             self.looks = False
             connection.flush()
             if self._fetching:
                 if self._fetched == fetched:
                     self._is_slow = True
-                    await self._until_woken()
+                    await self._rests.sleep()
                     self._is_slow = False
             elif connection.busy or self._fetched == fetched:
                 break
         self.resting = False
         self.lone = 0
-
-    async def _until_woken(self) -> None:
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _receive(self) -> None:
         """Take what has come."""
