@@ -5,13 +5,17 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
+import pty
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -28,6 +32,8 @@ READY_LINE = "ready to serve client requests"
 READY_SECONDS_MAX = 60
 FIRST = ("simulation", "ctl_parity", "e2e", "cluster", "durability")
 PROGRAMS = {"cli", "e2e"}  # folders whose daemons are started as people start them
+TERMINAL_SECONDS_MAX = 30
+LOGIN = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
 PORTS = re.compile(r"ports\W+(\d+)")  # in JSON and in columns
 
 # For all that is started: programs in Go start no threads for each core, and short ones need not collect garbage.
@@ -251,14 +257,99 @@ def launch_etcd_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
         yield launch
 
 
-@pytest.fixture
-def interrupt() -> Callable[[Any, int], None]:
-    """Type Ctrl-C at a prompt until its process ends: Python does not see one that comes just before it begins to read."""
+class Terminal:
+    """A command whose standard streams are a terminal of its own.
 
-    def press(process: Any, terminal: int) -> None:
-        while process.poll() is None:
-            os.write(terminal, b"\x03")
+    Attributes:
+        master: the person's side of it, a file descriptor.
+        process: the command: a Popen, or what a fork server has in its place.
+        seen: what has been shown since the last pattern that was waited for.
+        all: all that has been shown.
+    """
+
+    def __init__(self, master: int, process: Any) -> None:
+        self.master = master
+        self.process = process
+        self.seen = self.all = ""
+
+    @property
+    def echoes(self) -> bool:
+        """What is typed is shown."""
+        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read until a pattern is there; what comes before it is forgotten by the next call."""
+        end = time.monotonic() + TERMINAL_SECONDS_MAX
+        while (found := re.search(pattern, self.seen)) is None:
+            assert self._read(end), f"waited for {pattern!r}, saw {self.seen!r}"
+        self.seen = self.seen[found.end() :]
+        return found
+
+    def _read(self, end: float) -> bool:
+        ready, _, _ = select.select([self.master], [], [], max(0.0, end - time.monotonic()))
+        try:
+            data = os.read(self.master, 65536) if ready else b""
+        except OSError:  # the last who had it open has ended
+            return False
+        text = data.decode("utf-8", "backslashreplace")
+        self.seen += text
+        self.all += text
+        return bool(data)
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C until the command ends: Python does not see one that comes just before it begins to read."""
+        while self.process.poll() is None:
+            self.type("\x03")
             with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
+                self.process.wait(1)
 
-    return press
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; the exit code, and what was shown at last."""
+        end = time.monotonic() + TERMINAL_SECONDS_MAX
+        while self._read(end):
+            assert time.monotonic() < end
+        code = self.process.wait(TERMINAL_SECONDS_MAX)
+        assert "Traceback" not in self.all, self.all
+        return code, self.seen
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+@pytest.fixture
+def on_terminal() -> Iterator[Callable[..., Terminal]]:
+    """`on_terminal(start)`: `start(worker)` starts a command on that side of a terminal; it ends with the test."""
+    started: list[Terminal] = []
+
+    def launch(start: Callable[[int], Any]) -> Terminal:
+        master, worker = pty.openpty()
+        try:
+            started.append(Terminal(master, start(worker)))
+        finally:
+            os.close(worker)
+        return started[-1]
+
+    yield launch
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def terminal_process() -> Callable[..., Any]:
+    """`terminal_process(words, variables)`: for `on_terminal`, a program that is started as a shell does."""
+
+    def prepare(words: list[str], variables: dict[str, str]) -> Callable[[int], Any]:
+        return lambda worker: subprocess.Popen(
+            [sys.executable, "-c", LOGIN, *words],
+            stdin=worker,
+            stdout=worker,
+            stderr=worker,
+            env=variables,
+        )
+
+    return prepare

@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import pty
 import queue
-import re
-import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -114,61 +110,6 @@ class Running:
                 pipe.close()
 
 
-class Terminal:
-    """A command on a terminal of 200 columns."""
-
-    def __init__(self, words: list[str], *, colours: bool, term: str) -> None:
-        self.master, worker = pty.openpty()
-        program = "import os,sys,pty; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", program, *words],
-            stdin=worker,
-            stdout=worker,
-            stderr=worker,
-            env=ENVIRONMENT
-            | {"TERM": term, "COLUMNS": "200", "LINES": "50"}
-            | ({} if colours else {"NO_COLOR": "1"}),
-            start_new_session=False,
-        )
-        os.close(worker)
-        self.seen = ""
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Read until a pattern has been shown; what is shown before it is forgotten by the next call."""
-        end = time.monotonic() + SECONDS_MAX
-        while True:
-            found = re.search(pattern, self.seen)
-            if found:
-                self.seen = self.seen[found.end() :]
-                return found
-            assert time.monotonic() < end, f"waited for {pattern!r}, saw {self.seen!r}"
-            assert self._read(end), f"ended before {pattern!r}, saw {self.seen!r}"
-
-    def _read(self, end: float) -> bool:
-        ready, _, _ = select.select([self.master], [], [], max(0.0, end - time.monotonic()))
-        try:
-            data = os.read(self.master, 65536) if ready else b""
-        except OSError:  # the last who had it open has ended
-            return False
-        self.seen += text(data)
-        return bool(data)
-
-    def type(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def end(self) -> tuple[int, str]:
-        """Wait for its end; returns the exit code and what was shown at last."""
-        end = time.monotonic() + SECONDS_MAX
-        while self._read(end):
-            assert time.monotonic() < end
-        return self.process.wait(SECONDS_MAX), self.seen
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
-
-
 @pytest.fixture(params=["etcd", "triode"])
 def server(request: pytest.FixtureRequest) -> Any:
     """A server that all tests share; each uses keys of its own."""
@@ -218,18 +159,17 @@ def start(server: Any) -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Callable[..., Terminal]]:
-    """Start triodectl on a terminal."""
-    started: list[Terminal] = []
+def terminal(on_terminal: Any, terminal_process: Any) -> Callable[..., Any]:
+    """Start triodectl on a terminal of 200 columns."""
 
-    def launch(*arguments: str, colours: bool = False, term: str = "xterm-256color") -> Terminal:
+    def launch(*arguments: str, colours: bool = False, term: str = "xterm-256color") -> Any:
         words = [sys.executable, "-c", PROGRAM_TEXT, *arguments]
-        started.append(Terminal(words, colours=colours, term=term))
-        return started[-1]
+        variables = ENVIRONMENT | {"TERM": term, "COLUMNS": "200", "LINES": "50"}
+        return on_terminal(
+            terminal_process(words, variables | ({} if colours else {"NO_COLOR": "1"}))
+        )
 
-    yield launch
-    for one in started:
-        one.close()
+    return launch
 
 
 @pytest.fixture

@@ -246,13 +246,11 @@ def test_passwords_from_a_terminal(server: Any, terminal: Callable[..., Any]) ->
     assert server.ctl("user", "delete", "frank").returncode == 0
 
 
-def test_ctrl_c_at_a_password(
-    server: Any, terminal: Callable[..., Any], interrupt: Callable[..., None]
-) -> None:
+def test_ctrl_c_at_a_password(server: Any, terminal: Callable[..., Any]) -> None:
     """Ends at once, the terminal shows what is typed again, and there is no traceback."""
     screen = terminal("--endpoints", server.address, "user", "add", "grace")
     screen.until("Password of grace: ")
-    interrupt(screen.process, screen.master)
+    screen.interrupt()
     code, shown = screen.end()
     assert code in (-2, 130)
     assert "Traceback" not in shown

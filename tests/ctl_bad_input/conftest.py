@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import pty
 import re
-import select
 import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -165,68 +162,23 @@ def start(tools: Any, triodectl: Any, tmp_path: Path) -> Iterator[Callable[..., 
         one.close()
 
 
-class Terminal:
-    """A command whose standard streams are a terminal of its own."""
-
-    def __init__(self, tool: Any, words: tuple[str, ...], folder: Path, environment: Any) -> None:
-        self.master, worker = pty.openpty()
-        streams = (worker, worker, worker)
-        self.process = tool.start(
-            words, environment=environment, folder=folder, streams=streams, terminal=True
-        )
-        os.close(worker)
-        self.seen = ""
-        self.all = ""
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Read until a pattern is there; what comes before it is forgotten by the next call."""
-        end = time.monotonic() + SECONDS_MAX
-        while (found := re.search(pattern, self.seen)) is None:
-            assert self._read(end), f"waited for {pattern!r}, saw {self.seen!r}"
-        self.seen = self.seen[found.end() :]
-        return found
-
-    def _read(self, end: float) -> bool:
-        ready, _, _ = select.select([self.master], [], [], max(0.0, end - time.monotonic()))
-        try:
-            data = os.read(self.master, 65536) if ready else b""
-        except OSError:  # the last who had it open has ended
-            return False
-        self.seen += text(data)
-        self.all += text(data)
-        return bool(data)
-
-    def type(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def end(self) -> tuple[int, str]:
-        """Wait for its end; the exit code, and what was shown at last."""
-        end = time.monotonic() + SECONDS_MAX
-        while self._read(end):
-            assert time.monotonic() < end
-        code = self.process.wait(SECONDS_MAX)
-        assert "Traceback" not in self.all, self.all
-        return code, self.seen
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
-
-
 @pytest.fixture
-def terminal(tools: Any, triodectl: Any, tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+def terminal(on_terminal: Any, tools: Any, triodectl: Any, tmp_path: Path) -> Callable[..., Any]:
     """`terminal(*words, **environment)` begins a command on a terminal."""
-    started: list[Terminal] = []
 
-    def launch(*words: str, tool: Any = None, **environment: str) -> Terminal:
+    def launch(*words: str, tool: Any = None, **environment: str) -> Any:
         variables = tools.ENVIRONMENT | {"TERM": "xterm-256color"} | environment
-        started.append(Terminal(tool or triodectl, words, tmp_path, variables))
-        return started[-1]
+        return on_terminal(
+            lambda worker: (tool or triodectl).start(
+                words,
+                environment=variables,
+                folder=tmp_path,
+                streams=(worker, worker, worker),
+                terminal=True,
+            )
+        )
 
-    yield launch
-    for one in started:
-        one.close()
+    return launch
 
 
 @pytest.fixture

@@ -59,22 +59,20 @@ def test_watches(
     assert watch.end()[0] == code
 
 
-def test_a_password(
-    terminal: Callable[..., Any], server: Any, interrupt: Callable[..., None]
-) -> None:
+def test_a_password(terminal: Callable[..., Any], server: Any) -> None:
     """Asked for, not shown, and the prompt is left by Ctrl-C with the terminal as it was."""
     prompt = terminal("--endpoints", server.address, "--user", "somebody", "get", "a")
     prompt.until("Password: ")
-    assert not termios.tcgetattr(prompt.master)[3] & termios.ECHO
+    assert not prompt.echoes
     prompt.type("secret\n")
     code, _ = prompt.end()
     assert code == 0  # nobody has to log in here
     assert "secret" not in prompt.all
     prompt = terminal("--endpoints", server.address, "--user", "somebody", "get", "a")
     prompt.until("Password: ")
-    interrupt(prompt.process, prompt.master)
+    prompt.interrupt()
     assert prompt.end()[0] in {-signal.SIGINT, 1, 130}
-    assert termios.tcgetattr(prompt.master)[3] & termios.ECHO
+    assert prompt.echoes
 
 
 @pytest.mark.parametrize("columns", [1, 10, 40])
