@@ -42,15 +42,8 @@ OPEN_SECONDS_MAX = 5.0  # then another endpoint may do better
 CREATES_IN_FLIGHT_MAX = 64  # a server holds few answers back for a client that does not read
 LOGIN_ATTEMPTS_MAX = 3
 STEADY_SECONDS: Final = 1.0  # a call that lived longer is made again at once
-PAUSE_SECONDS: Final = (
-    0.0,
-    0.025,
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-)  # before the call is made again; then the last
+# Before the call is made again; then the last.
+PAUSE_SECONDS: Final = (0.0, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 METHOD: Final = METHODS["/etcdserverpb.Watch/Watch"]
 _RANGE: Final = METHODS["/etcdserverpb.KV/Range"]
 _STALE_LOGIN = (InvalidAuthToken, AuthOldRevision)
