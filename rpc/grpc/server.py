@@ -83,7 +83,7 @@ class GrpcServer(Session):
     Args:
         is_unary: paths of unary methods, as a set or as a function. Unknown paths are reported like
             streaming calls, for the user to refuse.
-        limits: of the HTTP/2 connection; `body_bytes_max` is set from `message_bytes_max`.
+        limits: of the HTTP/2 connection; bodies may be as large as `message_bytes_max` says, whatever is set there.
         message_bytes_max: the largest message accepted, in bytes.
         clock: monotonic seconds, for flood limits and keepalive enforcement; None: no time passes.
         keepalive: bounds on the client's pings; None: not enforced.
@@ -101,7 +101,12 @@ class GrpcServer(Session):
         http: bool = False,
     ) -> None:
         limits = limits or Limits()
-        limits = attrs.evolve(limits, body_bytes_max=message_bytes_max + PREFIX_BYTES)
+        body_bytes_max = message_bytes_max + PREFIX_BYTES
+        limits = attrs.evolve(
+            limits,
+            body_bytes_max=body_bytes_max,
+            collected_bytes_max=max(limits.collected_bytes_max, 2 * body_bytes_max),
+        )
         self._message_bytes_max = message_bytes_max
         self._held_bytes = 0
         self._clock = clock

@@ -139,7 +139,7 @@ class Session:
         return SessionStatistics(
             open_calls=len(self._streams),
             peer_calls=(conn.peer_stream_max + 1) >> 1,
-            collected_bytes=conn.collected_bytes,
+            collected_bytes=conn.bodies.collected_bytes,
             backlog_bytes=self._outbox.backlog_bytes,
             pending_bytes=conn.pending_bytes,
             send_window_bytes=self._outbox.window,

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import control, messages
+from .bodies import Bodies
 from .errors import ConnectionFault, ErrorCode, StreamFault
 from .events import ConnectionEnded, Event, HeadersReceived, RequestReceived
 from .fields import parse_plain, parse_trailers
@@ -87,6 +88,7 @@ class Connection:
         self.resets = RecentResets()
         self.outbox = Outbox(limits, self.streams, self.resets, client=client)
         self.windows = ReceiveWindows(limits)
+        self.bodies = Bodies(limits, self.outbox.frames)
         self.decoder = HpackDecoder(max(4096, limits.header_table_bytes_max))
         self.budget = NuisanceBudget(
             limits.nuisance_burst,
@@ -103,8 +105,6 @@ class Connection:
         self.peer_stream_max = 0
         """The highest stream id the peer has opened."""
         self.next_stream_id = 1 if client else 2
-        self.collected_bytes = 0
-        """Incomplete bodies that are being collected, all streams."""
         self.replies_bytes = 0
         """Control frames in the outbox that the peer's frames have called for."""
         self.settings_acked = False
@@ -381,6 +381,7 @@ class Connection:
 
     def _drop(self) -> None:
         self.closed = self.draining = True
+        self.bodies.stop()
         for stream in self.streams.values():
             messages.forget(self, stream)
         self.streams.clear()

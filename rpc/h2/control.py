@@ -73,6 +73,9 @@ def on_settings(
         if not conn.settings_acked:
             conn.settings_acked = True
             conn.outbox.frames += conn.windows.acknowledged(conn.streams)
+            for stream in conn.streams.values():
+                if stream.body is not None:
+                    conn.bodies.expect(stream, conn.windows.initial)
             conn.decoder.limit(conn.limits.header_table_bytes_max)
         return
     conn.budget.spend("SETTINGS frames")

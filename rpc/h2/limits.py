@@ -17,7 +17,7 @@ class Limits:
     concurrent_streams_max: int = 2**32 - 1
     """SETTINGS_MAX_CONCURRENT_STREAMS: streams the peer may have open at once; more are refused
     (REFUSED_STREAM). 2**32 - 1 is etcd's default and says that there is no bound ..."""
-    stream_window_bytes: int = 1 << 20
+    stream_window_bytes: int = 65_535
     """SETTINGS_INITIAL_WINDOW_SIZE: unread bytes one stream may send us; at most 2**31 - 1."""
     connection_window_bytes: int = 8 << 20
     """Bytes all streams together may send before we have parsed them; 65 535 to 2**31 - 1."""

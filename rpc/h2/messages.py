@@ -232,8 +232,8 @@ def on_data(
     end_stream = bool(flags & END_STREAM)
     if not payload and not end_stream:
         conn.budget.spend("empty DATA frames")
-    # Padding is never consumed by anybody, so its credit returns at once.
-    auto = stream.auto_credit or stream.head.whole
+    # Padding is never consumed by anybody, so its credit returns at once; that of whole bodies is in `bodies.py`.
+    auto = stream.auto_credit and not stream.head.whole
     renewal = conn.windows.stream_received(stream, size, size if auto else size - len(payload))
     if renewal and not end_stream:
         conn.outbox.frames.append(renewal)
@@ -252,30 +252,19 @@ def _collect(
     conn: Connection, stream: Stream, payload: bytes, end_stream: bool, events: list[Event]
 ) -> None:
     """A piece of a body that is wanted whole."""
-    if stream.body is None:
-        stream.body = []
-    stream.body.append(payload)
-    conn.collected_bytes += len(payload)
-    limits = conn.limits
-    if stream.received > limits.body_bytes_max or conn.collected_bytes > limits.collected_bytes_max:
-        start = take_body(conn, stream)
+    if not conn.bodies.add(stream, payload):
+        start = conn.bodies.take(stream)
         stream.auto_credit = True
         events.append(BodyTooLarge(stream.id, stream.head, start))
         stream.head = _Discarding()
     elif end_stream:
         _finish_whole(conn, stream, events)
+    else:
+        conn.bodies.expect(stream, conn.windows.initial)
 
 
 def _finish_whole(conn: Connection, stream: Stream, events: list[Event]) -> None:
-    events.append(RequestReceived(stream.id, stream.head, take_body(conn, stream)))
-
-
-def take_body(conn: Connection, stream: Stream) -> bytes:
-    """What has been collected for a stream; it is no longer charged to the connection."""
-    body = b"".join(stream.body or ())
-    conn.collected_bytes -= len(body)
-    stream.body = None
-    return body
+    events.append(RequestReceived(stream.id, stream.head, conn.bodies.take(stream)))
 
 
 @attrs.frozen
@@ -314,7 +303,7 @@ def close_remote(conn: Connection, stream: Stream) -> None:
 def forget(conn: Connection, stream: Stream) -> None:
     """Release what a stream that ended early still holds."""
     conn.outbox.forget(stream)
-    take_body(conn, stream)
+    conn.bodies.take(stream)
 
 
 def end_faulty(conn: Connection, stream_id: int, fault: StreamFault, events: list[Event]) -> None:

@@ -34,6 +34,7 @@ class Stream:
         "body",
         "call",
         "end_queued",
+        "granted",
         "head",
         "id",
         "local_closed",
@@ -57,6 +58,8 @@ class Stream:
         """Consumed bytes whose credit has not been returned yet."""
         self.received = 0
         """Body bytes so far (without padding), held against content-length."""
+        self.granted = 0
+        """Credit beyond the first window, for a body that is wanted whole."""
         self.body: list[bytes] | None = None
         """Collected pieces of a body that is wanted whole."""
         self.remote_closed = False

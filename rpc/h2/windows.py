@@ -15,7 +15,7 @@ What we promise, and when we renew it:
   parsed; else the consumer says so with `Connection.consume`. A consumer that is slow then stops
   its own stream, after at most `stream_window_bytes`, and no other.
 * So what a peer can make us hold is streams x stream_window_bytes for manual streams, and
-  `collected_bytes_max` for bodies that are being collected.
+  `collected_bytes_max` for bodies that are being collected, whose credit is given in turn (`bodies.py`).
 * Renewals are batched: WINDOW_UPDATE goes out once half the window is used, so a stream of small
   messages does not cost one frame per message, and the sender never sees less than half a window.
 * A stream whose sender has finished needs no credit, so a unary call costs no stream update at all.

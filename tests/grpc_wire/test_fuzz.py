@@ -93,7 +93,7 @@ def converse(seed: int) -> None:
         down = damage(rng, down) if wounded == "down" else down
         for at in range(0, len(down), cut):
             note(client.receive(down[at : at + cut]), ended)
-        assert server.connection.collected_bytes <= LIMITS.collected_bytes_max
+        assert server.connection.bodies.collected_bytes <= LIMITS.collected_bytes_max
     note(client.lost("the end"), ended)
     assert client.open_calls == 0
 

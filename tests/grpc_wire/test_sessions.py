@@ -145,7 +145,7 @@ def test_a_request_that_is_too_large(make_pair: MakePair) -> None:
             events, _ = pair.pump()
             text = f"grpc: received message larger than max ({size} vs. 1000)"
             assert finished(events) == [(Code.RESOURCE_EXHAUSTED, text)]
-    assert pair.server.connection.collected_bytes == 0
+    assert pair.server.connection.bodies.collected_bytes == 0
 
 
 def test_an_answer_that_is_too_large(make_pair: MakePair) -> None:

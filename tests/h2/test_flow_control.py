@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from triode.rpc.h2 import PREFACE, Connection, ErrorCode, Limits, hpack_encoder
 from triode.rpc.h2.events import BodyTooLarge, RequestReceived, StreamReset, StreamWritable
 
 MakeServer = Callable[..., Connection]
-WINDOW_UPDATE = 8
+GOAWAY, WINDOW_UPDATE = 7, 8
 
 
 def updates(wire: Any, conn: Connection) -> dict[int, int]:
@@ -141,7 +144,7 @@ def test_a_whole_body_arrives_in_one_event(wire: Any, make_server: MakeServer) -
     (event,) = server.receive(wire.frame(0, 1, 1, b"d"))
     assert isinstance(event, RequestReceived)
     assert event.body == b"abcd"
-    assert server.collected_bytes == 0
+    assert server.bodies.collected_bytes == 0
 
 
 def test_a_whole_body_may_end_with_trailers(wire: Any, make_server: MakeServer) -> None:
@@ -161,7 +164,7 @@ def test_a_whole_body_is_bounded(wire: Any, make_server: MakeServer) -> None:
     assert isinstance(event, BodyTooLarge)
     assert event.start == b"1234567890-"
     assert server.receive(wire.frame(0, 0, 1, b"more")) != [event]
-    assert server.collected_bytes == 0
+    assert server.bodies.collected_bytes == 0
 
 
 def test_incomplete_bodies_together_are_bounded(wire: Any, make_server: MakeServer) -> None:
@@ -170,7 +173,7 @@ def test_incomplete_bodies_together_are_bounded(wire: Any, make_server: MakeServ
     for at in range(1, 41, 2):
         data = wire.frame(1, 4, at, wire.block) + wire.frame(0, 0, at, bytes(9))
         events += server.receive(data)
-        assert server.collected_bytes <= 100
+        assert server.bodies.collected_bytes <= 100
     assert {type(event) for event in events} == {BodyTooLarge}
     assert not server.closed
 
@@ -340,3 +343,119 @@ def test_a_smaller_header_table_is_confirmed_in_the_next_block(
     server.send_headers(1, b"\x88")
     server.send_headers(1, b"\x88", end_stream=True)
     assert [data for _, _, _, data in wire.split(server.data_to_send())] == [b"\x20\x88", b"\x88"]
+
+
+# --- many bodies at once ----------------------------------------------------------------------
+
+
+class Uploads:
+    """A peer that keeps to its credit, and sends a piece of each body in turn."""
+
+    def __init__(self, wire: Any, server: Connection, sizes: list[int]) -> None:
+        self.wire = wire
+        self.server = server
+        self.left = {2 * at + 1: size for at, size in enumerate(sizes)}
+        self.credit = dict.fromkeys(self.left, 65_535)
+        self.events: list[Any] = []
+        self.collected_max = 0
+        for at in self.left:
+            self.say(1, 4, at, wire.block)
+
+    def say(self, kind: int, flags: int, at: int, payload: bytes) -> None:
+        server = self.server
+        self.events += server.receive(self.wire.frame(kind, flags, at, payload))
+        self.collected_max = max(self.collected_max, server.bodies.collected_bytes)
+        for stream, credit in updates(self.wire, server).items():
+            if stream in self.credit:
+                self.credit[stream] += credit
+
+    def run(self, order: Callable[[list[int]], list[int]] = list) -> None:
+        """Send until all is sent, or nothing can be."""
+        while turn := order([at for at, left in self.left.items() if left and self.credit[at]]):
+            for at in turn:
+                size = min(self.left[at], self.credit[at], 16_384)
+                self.left[at] -= size
+                self.credit[at] -= size
+                self.say(0, int(not self.left[at]), at, bytes(size))
+
+    @property
+    def received(self) -> dict[int, int]:
+        return {
+            event.stream_id: len(event.body)
+            for event in self.events
+            if isinstance(event, RequestReceived)
+        }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(1, 400_000), min_size=1, max_size=30),
+    rng=st.randoms(use_true_random=False),
+)
+def test_nobody_is_refused_who_can_wait(
+    wire: Any, make_server: MakeServer, sizes: list[int], rng: random.Random
+) -> None:
+    """All large, all at once, a piece of each in turn, in any order: every body comes, and the bound holds."""
+    server = make_server(whole=True, body_bytes_max=400_000, collected_bytes_max=4_000_000)
+    uploads = Uploads(wire, server, sizes)
+    uploads.run(lambda ready: rng.sample(ready, len(ready)))
+    assert uploads.received == {2 * at + 1: size for at, size in enumerate(sizes)}
+    assert uploads.collected_max <= 4_000_000
+    assert server.bodies.collected_bytes == 0
+
+
+def test_who_leaves_makes_room(wire: Any, make_server: MakeServer) -> None:
+    """Those who have credit and do not use it hold up others only until they are gone."""
+    server = make_server(whole=True, body_bytes_max=400_000, collected_bytes_max=1_000_000)
+    uploads = Uploads(wire, server, [400_000] * 3)
+
+    def lazily(ready: list[int]) -> list[int]:
+        return [at for at in ready if at == 5 or uploads.left[at] > 300_000]
+
+    uploads.run(lazily)
+    assert [uploads.left[at] > 300_000 for at in (1, 3, 5)] == [False, True, True]
+    for gone in (1, 3):
+        assert uploads.received == {}
+        uploads.say(3, 0, gone, bytes(4))
+        del uploads.left[gone]
+        uploads.run(lazily)
+    assert uploads.received == {5: 400_000}
+
+
+def test_one_body_may_be_larger_than_all_together(wire: Any, make_server: MakeServer) -> None:
+    server = make_server(whole=True, body_bytes_max=900_000, collected_bytes_max=1_200_000)
+    uploads = Uploads(wire, server, [900_000] * 4)
+    uploads.run()
+    assert uploads.received == dict.fromkeys((1, 3, 5, 7), 900_000)
+
+
+def test_a_body_that_is_too_large_is_seen(wire: Any, make_server: MakeServer) -> None:
+    server = make_server(whole=True, body_bytes_max=100_000)
+    uploads = Uploads(wire, server, [100_001])
+    uploads.run()
+    (event,) = uploads.events[:1]
+    assert isinstance(event, BodyTooLarge)
+
+
+def test_padding_does_not_use_up_the_credit_of_a_body(wire: Any, make_server: MakeServer) -> None:
+    server = make_server(whole=True, body_bytes_max=400_000)
+    uploads = Uploads(wire, server, [400_000])
+    while left := uploads.left[1]:
+        size = min(left, 2000)
+        padded = bytes((250,)) + bytes(size) + bytes(250)
+        assert uploads.credit[1] >= len(padded)
+        uploads.left[1] -= size
+        uploads.credit[1] -= len(padded)
+        uploads.say(0, 8 | (not uploads.left[1]), 1, padded)
+    assert uploads.received == {1: 400_000}
+
+
+def test_nobody_gets_credit_after_the_end(wire: Any, make_server: MakeServer) -> None:
+    server = make_server(whole=True, body_bytes_max=400_000, collected_bytes_max=1_000_000)
+    uploads = Uploads(wire, server, [400_000] * 5)
+    for at in uploads.left:
+        uploads.say(0, 0, at, bytes(16_384))
+        uploads.say(0, 0, at, bytes(16_384))
+    assert [at for at, credit in uploads.credit.items() if credit > 65_535] == [1]
+    server.terminate()
+    assert [kind for kind, *_ in wire.split(server.data_to_send())] == [GOAWAY]

@@ -67,8 +67,8 @@ def check_bounds(conn: Connection) -> None:
     assert len(conn.streams) <= LIMITS.concurrent_streams_max + 3
     assert len(conn._tail) <= LIMITS.frame_bytes_max + 9
     assert conn.block is None or conn.block.size <= LIMITS.header_list_bytes_max + 16384
-    assert conn.collected_bytes <= LIMITS.collected_bytes_max
-    assert conn.collected_bytes == sum(
+    assert conn.bodies.collected_bytes <= LIMITS.collected_bytes_max
+    assert conn.bodies.collected_bytes == sum(
         sum(map(len, stream.body or ())) for stream in conn.streams.values()
     )
     assert conn.replies_bytes <= LIMITS.replies_bytes_max + 100

@@ -218,15 +218,14 @@ async def test_huge_messages_are_refused_while_they_come(peers: ModuleType, node
         client.close()
 
 
-@pytest.mark.parametrize("path", [WATCH, "/etcdserverpb.KV/Put"])
-async def test_incomplete_messages_are_bounded(peers: ModuleType, node: Node, path: str) -> None:
-    """Two hundred calls that each hold back the end of a message of 2 MB do not make 400 MB."""
+async def test_incomplete_messages_are_bounded(peers: ModuleType, node: Node) -> None:
+    """Sixty streams that each hold back the end of a message of 2 MB do not make 120 MB."""
     async with peers.well_served(node):
         client = await peers.Client.connect(node.clients.ports[0])
         piece = b"\0" + (2_000_000).to_bytes(4, "big") + bytes(1_900_000)
         refused: set[tuple[int, str]] = set()
         for _ in range(60):
-            stream_id = client.grpc.start_call(path)
+            stream_id = client.grpc.start_call(WATCH)
             client.grpc.connection.send_data(stream_id, piece)
             while client.grpc.backlog_bytes(stream_id):
                 assert await client.pump()
@@ -234,6 +233,34 @@ async def test_incomplete_messages_are_bounded(peers: ModuleType, node: Node, pa
                 refused.add(client.ended[stream_id])
         refused |= set(client.ended.values())
         assert refused == {(8, "grpc: too many incomplete requests")}
+        client.close()
+    await peers.settled(node)
+
+
+async def test_large_requests_take_turns(peers: ModuleType, node: Node) -> None:
+    """Eighty puts, of 110 MB in all, a piece of each in turn: none is refused, and they are never held all at once."""
+    async with peers.well_served(node):
+        client = await peers.Client.connect(node.clients.ports[0])
+        largest = PutRequest(key=b"large", value=bytes(1_400_000)).SerializeToString()
+        calls = [client.grpc.call(peers.PUT, largest) for _ in range(80)]
+        assert {await client.status(call) for call in calls} == {(0, "")}
+        client.close()
+    await peers.settled(node)
+
+
+async def test_requests_that_stop_half_way(peers: ModuleType, node: Node) -> None:
+    """They hold up large requests of their own connection until they are given up; nobody else."""
+    async with peers.well_served(node):
+        client = await peers.Client.connect(node.clients.ports[0])
+        largest = PutRequest(key=b"large", value=bytes(1_400_000)).SerializeToString()
+        lazy = [client.grpc.start_call(peers.PUT) for _ in range(20)]
+        for call in lazy:
+            client.grpc.send_message(call, largest[:-1])
+        waits = client.grpc.call(peers.PUT, largest)
+        assert (await client.unary(peers.PUT, PutRequest(key=b"small")))[0] == 0
+        for call in lazy:
+            client.grpc.cancel(call)
+        assert await client.status(waits) == (0, "")
         client.close()
     await peers.settled(node)
 
