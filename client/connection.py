@@ -287,6 +287,7 @@ class Connection:
         """Take bytes from the server."""
         self.heard = True
         session = self.session
+        backlog_bytes = session.backlog_bytes_total
         self._handle(session.receive(data))
         if session.closed:
             what = "broke a rule of" if self.ready.is_set() else "does not speak"
@@ -299,9 +300,12 @@ class Connection:
             self.ready.set()
         if self._waiting:
             self._offer_room()  # SETTINGS may have made some
-        if connection.outbox.frames and not (self._napping or self._reader.looks):
-            self._reply_due = True
-            self.send_soon()
+        if connection.outbox.frames:
+            if session.backlog_bytes_total < backlog_bytes:
+                self.flush()  # requests that had waited for the server's credit
+            elif not (self._napping or self._reader.looks):
+                self._reply_due = True
+                self.send_soon()
 
     def _handle(self, events: list[ClientEvent]) -> None:
         calls, reader = self._calls, self._reader

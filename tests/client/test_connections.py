@@ -253,6 +253,21 @@ async def test_acknowledgements_go_along_with_requests(
         assert 100 <= counting.sends < 110
 
 
+@pytest.mark.parametrize("tasks", [1, 3])
+async def test_credit_is_used_at_once(
+    etcd: Any, monkeypatch: pytest.MonkeyPatch, tasks: int
+) -> None:
+    """What comes with an answer can wait for the next request; the rest of a request cannot."""
+    monkeypatch.setattr("triode.client.connection.REPLY_SECONDS", 60.0)
+    monkeypatch.setattr("triode.client.reader.REST_SECONDS", 60.0)
+    async with triode.connect(etcd.url) as client:
+        with trio.fail_after(20):
+            for size in (*[1] * 10, *[1_000_000] * 5):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(tasks):
+                        nursery.start_soon(client.put, "large", bytes(size))
+
+
 async def test_a_connection_that_has_just_ended_takes_no_call(servers: Any) -> None:
     """Between its end and the closing of its socket there is a turn in which it can still be picked."""
     async with servers.scripted() as server, triode.connect(server.address) as client:
