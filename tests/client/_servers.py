@@ -61,6 +61,7 @@ class Peer:
         self.flush()
         try:
             while data := await self.stream.receive_some(65536):
+                await self.server.reading.wait()
                 self.received_bytes += len(data)
                 self.server.news()
                 if self.deaf:
@@ -101,6 +102,7 @@ class Scripted:
     port: int = 0
     peers: list[Peer] = attrs.Factory(list)
     faults: list[str] = attrs.Factory(list)
+    reading: trio.Event = attrs.Factory(trio.Event)  # until it is set, clients get no more credit
     _changed: trio.Event = attrs.Factory(trio.Event)
 
     @property
@@ -140,6 +142,7 @@ async def scripted(handler: Handler = answers, **limits: int) -> AsyncIterator[S
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         server = Scripted(nursery, handler, Limits(**limits))
+        server.reading.set()
         server.port = listeners[0].socket.getsockname()[1]
         nursery.start_soon(trio.serve_listeners, server.serve, listeners)
         yield server

@@ -121,13 +121,16 @@ async def _expect(watch: triode.Watch, values: dict[bytes, bytes]) -> None:
 async def test_room_that_becomes_free_is_everybodys(servers: ModuleType) -> None:
     """A large request that is given up leaves room for all who waited, though the first of them takes long."""
 
-    def hears(_peer: object, _request: object) -> None:
-        pass
+    def hears(peer: Any, request: Any) -> None:
+        if len(server.requests) == 1:
+            peer.answer(request)
 
     async with (
         servers.scripted(hears) as server,
         triode.connect(server.address, max_send_bytes=16 * MEBIBYTE) as client,
     ):
+        await client.get("connected")
+        server.reading = trio.Event()  # or it might say that this is too much, which makes room too
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 with trio.CancelScope() as scope:
@@ -138,5 +141,6 @@ async def test_room_that_becomes_free_is_everybodys(servers: ModuleType) -> None
                             nursery.start_soon(client.get, name)
                         await trio.testing.wait_all_tasks_blocked()
                         scope.cancel()
-                await server.until(lambda: len(server.requests) == 3)
+                server.reading.set()
+                await server.until(lambda: len(server.requests) == 4)
                 nursery.cancel_scope.cancel()
