@@ -31,6 +31,7 @@ OTHERS = {
     "--full",
     "--memory",
     "--durable",
+    "--one-core",
     "--layouts",
 }  # of etcdctl and the benchmarks
 OTHERS |= {"--kills", "--side", "--endpoints"}  # of the benchmarks of clusters, and of etcdctl
