@@ -1,7 +1,8 @@
 """The page as it is sent: one document, with its style and its script inside.
 
-The sources lie in `static/`: the document, the style, and the parts of the script in the order of
-`SCRIPTS`, which share one scope. They are put together when the page is first asked for; nothing has to be built.
+The sources lie in `static/`: the document, the parts of the style in the order of `STYLES`, and those of
+the script in the order of `SCRIPTS`, which share one scope. They are put together when the page is first asked for;
+nothing has to be built.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 
 from ...rpc.http_reply import HttpReply
 
-__all__ = ["SCRIPTS", "headers_for_data", "page"]
+__all__ = ["SCRIPTS", "STYLES", "headers_for_data", "page"]
 
 SCRIPTS: Final = (
     "text.js",
@@ -29,7 +30,8 @@ SCRIPTS: Final = (
     "actors.js",
     "main.js",
 )
-STYLE_MARK: Final = "/* style.css */"
+STYLES: Final = ("style.css", "readers.css")
+STYLE_MARK: Final = "/* styles */"
 SCRIPT_MARK: Final = "/* scripts */"
 
 COMMON: Final = (
@@ -69,7 +71,7 @@ def _policy(style: str, script: str) -> str:
 @cache
 def page() -> HttpReply:
     """The document and its headers."""
-    style = "\n" + _read("style.css")
+    style = "\n" + "\n".join(_read(name) for name in STYLES)
     script = "\n" + "\n".join(_read(name) for name in SCRIPTS)
     assert "</" not in script, "a script must not look like its own end"
     document = _read("page.html").replace(STYLE_MARK, style).replace(SCRIPT_MARK, script)

@@ -127,6 +127,15 @@ def test_large_values(server: Any, api: Any, open_page: OpenPage) -> None:
     page.wait_text(".value", "0 lorem")
 
 
+@pytest.mark.parametrize("depth", [100, 20_000, 300_000])
+def test_json_that_is_nested_deep(server: Any, api: Any, open_page: OpenPage, depth: int) -> None:
+    """Is shown at once: indents of their own length for each of so many lines would be gigabytes."""
+    api.put("deep", "[" * depth + "]" * depth)
+    page = open_page(server.port, "#keys?key=deep")
+    assert page.wait_text(".value", "[", seconds=5).startswith("[[" if depth > 1000 else "[\n  [\n")
+    api.delete("deep")
+
+
 def test_the_past_of_a_key(server: Any, api: Any, open_page: OpenPage) -> None:
     """Back through its revisions and lives, until what is compacted."""
     api.put("story", "one")

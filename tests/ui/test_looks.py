@@ -58,6 +58,9 @@ def busy(server: Any, web: ModuleType) -> Iterator[Any]:
         api.put("config/app.json", json.dumps({"n": n, "text": "word " * 40, "long": "x" * 400}))
     api.put("services/" + "very-long-name/" * 12 + "end", "y" * 3000, lease=lease)
     api.put("x" * 300, "z")
+    api.put("l" * 1000, "v")
+    for n in range(60):
+        api.put(f"pages/{n:04}", "")
     member = str(0x8E9E05C52164694D)
     api.call("maintenance/alarm", {"action": "ACTIVATE", "memberID": member, "alarm": "NOSPACE"})
     yield server
@@ -134,6 +137,87 @@ def test_nothing_jumps(busy: Any, open_page: OpenPage, web: ModuleType, width: i
             later = page.run("performance.now()") + 250
             page.wait(f"performance.now() > {later}")
         assert sum(page.run("shifts")) <= SHIFT_MAX, view
+
+
+@pytest.mark.parametrize("width", [360, 768, 1000, 1440])
+def test_the_names_of_actors_can_be_read(busy: Any, open_page: OpenPage, width: int) -> None:
+    """At every width; those of connections, which have an address behind them, may be cut."""
+    page = open_page(busy.port, "#actors", width=width, height=900)
+    page.wait("document.querySelectorAll('#actor-rows tbody tr').length > 10")
+    cut = page.run(
+        "[...document.querySelectorAll('#actor-rows .name .mono')].filter((e) => !/ /.test(e.innerText)"
+        " && e.checkVisibility() && e.scrollWidth > e.clientWidth).map((e) => e.innerText)"
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_what_is_long_leaves_room(
+    busy: Any, open_page: OpenPage, web: ModuleType, width: int
+) -> None:
+    """Keys, prefixes and alarms scroll in their place; their ends can be reached."""
+    api = web.Api(busy.port)
+    page = open_page(busy.port, "#keys?key=" + "l" * 1000, width=width, height=800)
+    page.wait_text(".value", "v")
+    high = "document.querySelector(%r).getBoundingClientRect().height"
+    assert page.run(high % "#detail .title") < 150
+    page.run("document.querySelector('#detail .title').scrollTop = 9999; 0")
+    assert page.run("document.querySelector('#detail .title').scrollTop") > 0
+    visit(page, "keys?prefix=" + "l" * 990)
+    assert page.run(high % "#crumbs") < 150
+    alarms = [{"action": "ACTIVATE", "memberID": str(n), "alarm": "NOSPACE"} for n in range(1, 13)]
+    try:
+        for alarm in alarms:
+            api.call("maintenance/alarm", alarm)
+        page.wait("document.querySelectorAll('#alarms .notice').length >= 12")
+        assert page.run(high % ".top") < 400
+    finally:
+        for alarm in alarms:
+            api.call("maintenance/alarm", {**alarm, "action": "DEACTIVATE"})
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_head_covers_nothing_that_is_gone_to(
+    busy: Any, open_page: OpenPage, width: int
+) -> None:
+    """Another page begins below the head, and so does what gets the focus on the way up."""
+    page = open_page(busy.port, "#keys?prefix=pages/", width=width, height=600)
+    page.wait("document.querySelectorAll('#key-rows li').length === 50")
+    below = (
+        "document.querySelector(%r).getBoundingClientRect().top"
+        " >= document.querySelector('.top').getBoundingClientRect().bottom"
+    )
+    page.run("scrollTo(0, 9999); 0")
+    page.click("#keys-on")
+    page.wait("!document.querySelector('#keys-back').disabled")
+    assert page.run(below % "#prefix")
+    page.click("#keys-back")
+    page.wait("document.querySelectorAll('#key-rows li').length === 50")
+    page.run("scrollTo(0, 9999); document.querySelector('#key-rows li:nth-child(10) a').focus()")
+    assert page.run(below % "#key-rows li:nth-child(10) a")
+
+
+def test_with_colours_of_the_readers_own(busy: Any, open_page: OpenPage) -> None:
+    """Where backgrounds and colours are forced, what is chosen, full or in order can still be told from what is not."""
+    page = open_page(busy.port, "#keys?prefix=jobs/&key=jobs/0059")
+    page.send("Emulation.setEmulatedMedia", features=[{"name": "forced-colors", "value": "active"}])
+    page.wait("matchMedia('(forced-colors: active)').matches && document.querySelector('.value')")
+    page.wait("document.querySelector('#key-rows [aria-current]')")
+    for chosen, other, what in (
+        (".bar nav a[aria-current]", ".bar nav a:not([aria-current])", "borderBottomColor"),
+        ("#key-rows [aria-current]", "#key-rows a:not([aria-current])", "backgroundColor"),
+        ("#key-rows [aria-current] .name", "#key-rows a:not([aria-current]) .name", "color"),
+        (".choice input:checked + span", ".choice input:not(:checked) + span", "backgroundColor"),
+        (".link i", "body", "backgroundColor"),
+    ):
+        one, two = (
+            page.run(f"getComputedStyle(document.querySelector({json.dumps(s)})).{what}")
+            for s in (chosen, other)
+        )
+        assert one != two, chosen
+    visit(page, "leases")
+    full = "getComputedStyle(document.querySelector('#lease-rows %s')).backgroundColor"
+    assert page.run(full % ".bar-in") != page.run(full % ".bar-out")
 
 
 def test_everything_has_a_name_and_a_place(busy: Any, open_page: OpenPage) -> None:

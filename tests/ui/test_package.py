@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from triode.actors.ui.page import SCRIPTS, page
+from triode.actors.ui.page import SCRIPTS, STYLES, page
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "actors" / "ui" / "static"
@@ -38,9 +38,9 @@ def test_the_wheel_holds_every_file(tmp_path: Path) -> None:
 
 
 def test_every_source_is_in_the_page() -> None:
-    assert {path.name for path in STATIC.iterdir()} == {*SCRIPTS, "page.html", "style.css"}
+    assert {path.name for path in STATIC.iterdir()} == {*SCRIPTS, *STYLES, "page.html"}
     text = page().body.decode()
-    for name in (*SCRIPTS, "style.css"):
+    for name in (*SCRIPTS, *STYLES):
         assert (STATIC / name).read_text() in text
     assert len(page().body) < 120_000
 

@@ -69,7 +69,7 @@ function updateActor(element, row, rate) {
   }
   const [name, state, mailbox, handled, perSecond, restarts] = element.children;
   const [fold, label] = name.firstElementChild.children;
-  name.firstElementChild.style.paddingLeft = `${row.depth * 18}px`;
+  name.firstElementChild.style.setProperty("--depth", row.depth);
   const folded = actors.folded.get(row.place);
   fold.style.visibility = row.children.length ? "visible" : "hidden";
   setText(fold, folded ? "▸" : "▾");

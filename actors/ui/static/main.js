@@ -24,6 +24,10 @@ function route() {
   if (server.node && changed) for (const listener of server.listeners) listener(server.node);
 }
 
+/** The head stays in sight: what is gone to, and what sticks below it, has to know how high it is. */
+const head = document.querySelector(".top");
+new ResizeObserver(() => document.documentElement.style.setProperty("--head", `${head.offsetHeight}px`)).observe(head);
+
 window.addEventListener("hashchange", route);
 route();
 poll();

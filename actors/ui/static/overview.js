@@ -114,13 +114,15 @@ function updateMember(node, row, member) {
   setBar(log.lastElementChild, last ? (known ?? 0) / last : 0, behind > 1000 ? "warn" : "");
   contact.firstElementChild.className = `dot ${member.reachable ? "good" : "bad"}`;
   const since = member.reachable_seconds;
-  setText(contact.lastElementChild, member.self ? "here" : !member.reachable ? "none" : `for ${duration(since)}`);
+  setText(contact.lastElementChild, member.self ? "here" : !member.reachable ? "no contact" : `for ${duration(since)}`);
 }
 
 function showMembers(node) {
   const voters = node.members.filter((member) => !member.learner);
   const reachable = voters.filter((member) => member.reachable).length;
-  setText($("members-note"), `${plural(voters.length, "voter")}, quorum ${Math.floor(voters.length / 2) + 1}, ${reachable} in contact`);
+  const quorum = Math.floor(voters.length / 2) + 1;
+  setText($("members-note"), `${plural(voters.length, "voter")}, quorum ${quorum}, ${reachable} in contact`);
+  $("members-note").classList.toggle("delete", reachable < quorum);
   const leads = node.raft.leader === node.member_id;
   const text = leads || !node.raft.leader ? "" : `How far the others are is known to ${nameOf(node, node.raft.leader)}, which leads.`;
   setText($("leader-note"), text);

@@ -69,7 +69,8 @@ async function* stream(path, requests, signal) {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      const lines = (text + value).split("\n");
+      const lines = value.split("\n");
+      lines[0] = text + lines[0];
       text = lines.pop();
       for (const line of lines) {
         const message = JSON.parse(line);

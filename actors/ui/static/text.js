@@ -1,6 +1,8 @@
 // Bytes, and how people read and write them. Nothing here touches the document.
 
 const LIST_LETTERS_MAX = 60; // of a list on one line
+const JSON_GROWTH_MAX = 32; // letters of indented JSON for one of its text: what is nested deeper would be blanks only
+const JSON_LETTERS_FREE = 65536; // that any text may grow to
 const number = new Intl.NumberFormat("en");
 
 /** Base64 of the gateway, perhaps absent, as bytes. */
@@ -107,7 +109,7 @@ function startsWith(bytes, prefix) {
   return bytes.length >= prefix.length && same(bytes.subarray(0, prefix.length), prefix);
 }
 
-/** A text of JSON with line breaks and indents; its numbers stay as they are written. Null: it is no JSON. */
+/** A text of JSON with line breaks and indents; its numbers stay as they are written. Null: it is no JSON, or nested too deep. */
 function prettyJson(text) {
   try {
     JSON.parse(text);
@@ -116,6 +118,7 @@ function prettyJson(text) {
   }
   let out = "";
   let depth = 0;
+  const most = Math.max(JSON_LETTERS_FREE, JSON_GROWTH_MAX * text.length);
   const tokens = text.match(/"(?:[^"\\]|\\.)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g) ?? [];
   const line = () => "\n" + "  ".repeat(depth);
   for (let at = 0; at < tokens.length; at += 1) {
@@ -133,17 +136,21 @@ function prettyJson(text) {
       out += ("{[".includes(tokens[at - 1]) ? "" : line()) + token;
     } else if (token === ",") out += token + line();
     else out += token === ":" ? ": " : token;
+    if (out.length > most) return null;
   }
   return out;
 }
 
 /** A list without lists or objects in it that fits on a line, as one; null for others. */
 function shortList(tokens, at) {
-  const end = tokens.indexOf("]", at);
-  const inside = tokens.slice(at + 1, end);
-  const nested = inside.includes("[") || inside.includes("{");
-  const text = `[${inside.map((token) => (token === "," ? ", " : token)).join("")}]`;
-  return nested || text.length > LIST_LETTERS_MAX ? null : text;
+  let text = "[";
+  for (let next = at + 1; text.length < LIST_LETTERS_MAX; next += 1) {
+    const token = tokens[next];
+    if (token === "[" || token === "{") return null;
+    text += token === "," ? ", " : token;
+    if (token === "]") return text.length > LIST_LETTERS_MAX ? null : text;
+  }
+  return null;
 }
 
 /** Offset, sixteen bytes, and what they are as ASCII. */

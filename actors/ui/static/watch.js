@@ -2,8 +2,11 @@
 
 const EVENTS_SHOWN_MAX = 500;
 const AGAIN_MS_MAX = 8000;
+const DRAW_MS = 50;
+const BURST_ROWS = 100; // more than these at once nobody reads one by one:
+const BURST_DRAW_MS = 500; // they are drawn less often, so that the page stays at hand
 
-const watch = { prefix: new Uint8Array(), next: 0, ending: null, seen: 0, waiting: [], timer: 0 };
+const watch = { prefix: new Uint8Array(), next: 0, ending: null, seen: 0, waiting: [], timer: 0, pause: DRAW_MS };
 
 function watchNote(text) {
   setText($("watch-note"), text);
@@ -77,28 +80,38 @@ function takeMessage(message) {
     watch.next = compacted || revision + 1;
     return;
   }
-  const events = (message.events ?? []).map((event) => ({ ...pairOf(event.kv), deleted: event.type === "DELETE", at: new Date() }));
+  const events = (message.events ?? []).map(eventOf);
   if (!message.created) watch.next = Math.max(watch.next, revision + 1);
   else if (!watch.next) watch.next = revision + 1;
   watch.seen += events.length;
   if (events.length) addEvents(events);
-  describeWatch();
+  else describeWatch();
+}
+
+/** What a row needs, and no more: a tab in the background is not drawn for minutes, and values may be large. */
+function eventOf(event) {
+  const pair = pairOf(event.kv);
+  return { ...pair, value: pair.value.slice(0, PREVIEW_BYTES + 1), deleted: event.type === "DELETE", at: new Date() };
 }
 
 /** Show events soon: a burst is drawn once. */
 function addEvents(events) {
   for (const event of events) watch.waiting.push(event);
   if (watch.waiting.length > 2 * EVENTS_SHOWN_MAX) watch.waiting.splice(0, watch.waiting.length - EVENTS_SHOWN_MAX);
-  watch.timer ||= setTimeout(drawEvents, 50);
+  watch.timer ||= setTimeout(drawEvents, watch.pause);
 }
 
 function drawEvents() {
   watch.timer = 0;
   const body = $("event-rows").tBodies[0];
   const rows = watch.waiting.splice(0).slice(-EVENTS_SHOWN_MAX).reverse().map(eventRow);
+  const burst = rows.length > BURST_ROWS;
+  watch.pause = burst ? BURST_DRAW_MS : DRAW_MS;
+  if (burst) for (const row of rows) row.classList.remove("fresh");
   body.prepend(...rows);
   while (body.childElementCount > EVENTS_SHOWN_MAX) body.lastElementChild.remove();
   $("events-empty").hidden = body.childElementCount > 0;
+  describeWatch();
   setTimeout(() => rows.forEach((row) => row.classList.remove("fresh")), 600);
 }
 
