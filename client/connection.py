@@ -111,7 +111,8 @@ class Connection:
         self._broken = ""
         self._unsent: memoryview | None = None
         self._writer = Sleeper()
-        self._reply_due = self._napping = False
+        self._reply_frames = 0
+        self._napping = False
         self._room = trio.lowlevel.ParkingLot()
         self._waiting = 0  # for room; asked with each call, and a parking lot is slow to say
         self._reader = Reader(self, sock, wire)
@@ -245,17 +246,19 @@ class Connection:
 
     async def _write(self) -> None:
         """The writer: sends what collects, and what the socket did not take at once."""
+        outbox = self.session.connection.outbox
         while True:
-            if self._reply_due:
-                self._reply_due, self._napping = False, True
+            if 0 < len(outbox.frames) <= self._reply_frames:  # no request has come since
+                self._napping = True
                 with trio.move_on_after(REPLY_SECONDS):
                     await self._writer.sleep()
                 self._napping = False
+            self._reply_frames = 0
             self.flush()
             while self._unsent is not None:
                 await trio.lowlevel.wait_writable(self._sock)
                 self._write_rest(self._unsent)
-            if not self.session.connection.outbox.frames or self.over:
+            if not outbox.frames or self.over:
                 await self._writer.sleep()
 
     def _write_rest(self, rest: memoryview) -> None:
@@ -303,8 +306,9 @@ class Connection:
         if connection.outbox.frames:
             if session.backlog_bytes_total < backlog_bytes:
                 self.flush()  # requests that had waited for the server's credit
-            elif not (self._napping or self._reader.looks):
-                self._reply_due = True
+            elif self._writer.task is not None and not (self._napping or self._reader.looks):
+                # It sleeps, so these frames are all replies; one that is awake sends them with what woke it.
+                self._reply_frames = len(connection.outbox.frames)
                 self.send_soon()
 
     def _handle(self, events: list[ClientEvent]) -> None:
