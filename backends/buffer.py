@@ -8,8 +8,9 @@ A batch must end between two log entries, never within one: the consistent index
 `before_commit` hooks put into the batch says which entries it covers. So the buffer never commits by
 itself; the applier asks `full` after each entry, or lets a timer run out.
 
-When a commit fails (say, the disk is full) the batch stays here and is still read, so a node can go
-on serving reads, and committing again is sound.
+When a commit fails because the disk is full, the batch stays here and is still read, so a node can go
+on serving reads, and committing again is sound. Any other failure is final, as nobody knows what the file holds
+now: whoever else commits before the node has stopped is told the same.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Self
 from weakref import WeakSet
 
-from ..errors import InstallingSnapshot
+from ..errors import DiskFull, InstallingSnapshot, StorageError
 from .contract import Batch, Engine, EngineOptions, Row, View
 
 __all__ = ["BATCH_LIMIT", "Backend"]
@@ -48,6 +49,7 @@ class Backend:
         self.batch_limit = batch_limit
         self.before_commit: list[Callable[[], None]] = []
         self._views: WeakSet[View] = WeakSet()
+        self._failed: StorageError | None = None
         self._start_batch()
 
     def _start_batch(self) -> None:
@@ -147,12 +149,26 @@ class Backend:
         return sorted({*kept, *self._writes})
 
     def commit(self) -> None:
-        """Run the hooks, then write everything pending as one transaction (none when there is nothing)."""
+        """Run the hooks, then write everything pending as one transaction (none when there is nothing).
+
+        Raises DiskFull, after which it may be called again, or StorageError, which it then raises ever after.
+        """
+        if self._failed is not None:
+            raise self._failed
         for hook in self.before_commit:
             hook()
         if self._batch:
-            self.engine.commit(self._batch)
+            self._write()
             self._start_batch()
+
+    def _write(self) -> None:
+        try:
+            self.engine.commit(self._batch)
+        except DiskFull:
+            raise
+        except StorageError as error:
+            self._failed = error
+            raise
 
     def snapshot(self) -> View:
         """Commit, then a view of exactly that state."""

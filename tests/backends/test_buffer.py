@@ -7,7 +7,7 @@ import pytest
 from triode.backends.buffer import Backend
 from triode.backends.contract import Batch
 from triode.backends.memory import MemoryEngine
-from triode.errors import DiskFull
+from triode.errors import DiskFull, StorageError
 
 
 class FullDisk(MemoryEngine):
@@ -118,6 +118,28 @@ def test_a_full_disk_keeps_the_batch_readable_and_committable(
     backend.commit()
     assert engine.range("key", b"", None) == [(b"a", b"new"), (b"b", b"1")]
     assert engine.buckets() == ["key"]
+
+
+def test_a_disk_that_fails_is_not_tried_again() -> None:
+    """What it holds now nobody knows: a second attempt that seems to work would prove nothing."""
+    commits: list[Batch] = []
+
+    class Failing(MemoryEngine):
+        def commit(self, batch: Batch) -> None:
+            commits.append(batch)
+            if len(commits) > 1:
+                raise StorageError("cannot commit db: Input/output error")
+            super().commit(batch)
+
+    backend = Backend(Failing())
+    backend.put("key", b"a", b"old")
+    backend.commit()
+    backend.put("key", b"a", b"new")
+    for again in (backend.commit, backend.commit, backend.sync, backend.snapshot, backend.close):
+        with pytest.raises(StorageError, match="cannot commit db: Input/output error"):
+            again()
+    assert len(commits) == 2
+    assert backend.get("key", b"a") == b"new"
 
 
 def test_closing_closes_the_engine_even_when_the_last_commit_fails(engine: FullDisk) -> None:
