@@ -19,7 +19,9 @@ from triode.cli.ctl.commands import make_mirror
 
 @pytest.fixture
 def server(shared_triode: Any) -> Any:
-    """The source. The destination is etcd."""
+    """The source. The destination is etcd. Leases of earlier tests end now, so that its revision stands still."""
+    for lease in shared_triode.ctl("lease", "list").stdout.splitlines()[1:]:
+        shared_triode.ctl("lease", "revoke", lease)
     return shared_triode
 
 
