@@ -264,6 +264,9 @@ def test_by_keyboard_alone(busy: Any, open_page: OpenPage) -> None:
     page.run("document.querySelector('[data-focus=edit]').focus()")
     page.press("Enter", windowsVirtualKeyCode=13, text="\r")
     page.wait("document.activeElement.tagName === 'TEXTAREA'")
+    # Behind the dialog the key is drawn anew, as when more of its past comes.
+    page.run("document.querySelector('#detail [data-focus=hex]').click()")
+    page.wait("document.querySelector('#detail .value.hex')")
     page.press("Escape", windowsVirtualKeyCode=27)
     page.wait("document.activeElement.dataset.focus === 'edit'")
 

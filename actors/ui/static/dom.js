@@ -101,8 +101,15 @@ function ask({ title, content, verb, danger = false, submit }) {
         go.disabled = false;
       }
     };
+    const opener = document.activeElement?.dataset?.focus;
     // The event comes later: by then the dialog may be open again, for another question.
-    dialog.onclose = () => dialog.open || resolve(result);
+    dialog.onclose = () => {
+      if (dialog.open) return;
+      // What it was opened with may have been drawn anew meanwhile: then the browser has nowhere to return to.
+      const at = document.activeElement;
+      if (opener && (at === document.body || dialog.contains(at))) document.querySelector(`[data-focus="${opener}"]`)?.focus();
+      resolve(result);
+    };
     dialog.showModal();
     const first = form.querySelector("input:not([readonly]), textarea");
     (first ?? give).focus();
