@@ -109,6 +109,14 @@ class Actor(Generic[M]):
         assert self._nursery is not None, f"{self.name} is not running"
         return self._nursery
 
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether the nursery takes what others start in it: not once the incarnation is ending.
+
+        Trio refuses tasks between the end of a nursery's last one and the next turn of its owner.
+        """
+        return self._nursery is not None and not self._nursery.cancel_scope.cancel_called
+
     def stop(self) -> None:
         """Ask this actor to stop gracefully, for good; it is not restarted."""
         assert self._cell is not None, f"{self.name} has not been started"

@@ -301,7 +301,7 @@ class Supervisor(Actor[Cell[Any]]):
     # --- starting and stopping ------------------------------------------------------------------
 
     def _check_running(self) -> None:
-        if self._ending or self._nursery is None:
+        if self._ending or not self.takes_tasks:
             raise ActorStopped(f"{self.name}: the supervisor is not running")
 
     def _add(self, child: Child[M]) -> Cell[M]:

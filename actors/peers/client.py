@@ -111,12 +111,18 @@ class PeerClient:
         self._home = home
         self._urls = urls
         self._idle: list[tuple[float, str, HttpExchange]] = []
-        self.nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery | None = None
         self._running = trio.Event()
+
+    @property
+    def nursery(self) -> trio.Nursery | None:
+        """Where tasks can be started; None while the link is down, or going down."""
+        nursery = self._nursery
+        return None if nursery is None or nursery.cancel_scope.cancel_called else nursery
 
     def open(self, nursery: trio.Nursery) -> None:
         """The link runs: requests may be made, and those that were wait no longer."""
-        self.nursery = nursery
+        self._nursery = nursery
         self._running.set()
 
     async def request(
@@ -165,7 +171,8 @@ class PeerClient:
         """A new connection, once the link runs; raises OSError."""
         await self._running.wait()
         home, nursery = self._home, self.nursery
-        assert nursery is not None
+        if nursery is None:
+            raise OSError(f"{url} is not connected to: its link is being restarted")
         transport = await dial(home.world.network, url, nursery, seconds_max=home.dial_seconds_max)
         return HttpExchange(transport, urlsplit(url).netloc)
 
@@ -180,7 +187,7 @@ class PeerClient:
 
     def close(self) -> None:
         """The link runs no longer: close what is kept."""
-        self.nursery = None
+        self._nursery = None
         self._running = trio.Event()
         for _, _, http in self._idle:
             http.transport.close()

@@ -203,6 +203,30 @@ async def test_no_child_starts_in_a_supervisor_that_is_not_running(probe: MakePr
         await root.start_child(probe("late"))
 
 
+async def test_no_child_starts_in_a_supervisor_that_goes_down(probe: MakeProbe) -> None:
+    """Its nursery is closed before it knows of it: between its last task and its next turn."""
+    refused: list[str] = []
+
+    class AtTheEndOfTasks(trio.abc.Instrument):
+        def task_exited(self, task: trio.lowlevel.Task) -> None:
+            try:
+                if not task.name.startswith("after "):
+                    root.start_child_nowait(probe(f"after {task.name}"))
+            except Exception as error:  # noqa: BLE001  # Trio would take it for the instrument's own
+                refused.append(type(error).__name__)
+
+    async def crash() -> None:
+        raise ValueError
+
+    root = Supervisor("root", [probe("a")])
+    async with running(Supervisor("top", [root])):
+        trio.lowlevel.add_instrument(watching := AtTheEndOfTasks())
+        root.nursery.start_soon(crash)
+        await wait_all_tasks_blocked()
+        trio.lowlevel.remove_instrument(watching)
+        assert refused == ["ActorStopped"] * 3  # after `crash`, after "a", and after "root"
+
+
 async def test_a_temporary_child_is_forgotten_when_it_ends(probe: MakeProbe) -> None:
     async with running(Supervisor("root")) as root:
         for i, how in enumerate(["crash", "stop"] * 10):

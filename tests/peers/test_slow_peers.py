@@ -6,9 +6,10 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
 
 from triode.actors.peers import writer as writers
-from triode.raft.types import Entry, MessageType
+from triode.raft.types import Entry, Message, MessageType
 
 
 async def hung(t: Any, peers: Any, wire: Any) -> None:
@@ -159,3 +160,32 @@ async def test_all_links_that_crash_come_back(t: Any) -> None:
         of_a.send([t.heartbeat(t.B), t.heartbeat(t.C)])
         await t.until(lambda: b.stepped)
         await t.until(lambda: of_a.traffic.sent_failures[t.C])
+
+
+async def test_what_comes_while_links_go_down_is_no_failure(t: Any) -> None:
+    """At each step of it, also when a link's tasks have ended and it has not noticed."""
+    failures: list[Exception] = []
+    steps: list[str] = []
+
+    class AtTheEndOfTasks(trio.abc.Instrument):
+        def task_exited(self, task: trio.lowlevel.Task) -> None:
+            steps.append(task.name)
+            try:
+                of_a.send([t.append(t.B, 1, 1), Message(MessageType.SNAP, to=t.B, from_=t.A)])
+            except Exception as error:  # noqa: BLE001  # Trio would take it for the instrument's own
+                failures.append(error)
+
+    async def crash() -> None:
+        raise RuntimeError("a helper fails")
+
+    async with t.pair() as (a, of_a, b, of_b):
+        trio.lowlevel.add_instrument(watching := AtTheEndOfTasks())
+        of_a.link(t.B).nursery.start_soon(crash)
+        await t.until(lambda: any(name.startswith("link-") for name in steps))
+        trio.lowlevel.remove_instrument(watching)
+        await t.until(lambda: t.streams(of_b, t.A) and t.streams(of_a, t.B))
+        assert failures == []
+        assert a.snapshots
+        b.stepped.clear()
+        of_a.send([t.heartbeat(t.B, commit=2)])
+        await t.until(lambda: any(m.commit == 2 for m in b.stepped))
