@@ -7,7 +7,7 @@ An actor's task is the only one that touches its state, so there are no locks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 import trio
 
@@ -21,9 +21,18 @@ from .tree import ActorStatistics, Tree
 if TYPE_CHECKING:
     from .cell import Cell
 
-__all__ = ["Actor", "PromptActor", "Restart"]
+__all__ = ["Actor", "PromptActor", "Restart", "takes_tasks"]
 
 M = TypeVar("M")
+
+
+def takes_tasks(nursery: trio.Nursery | None) -> TypeGuard[trio.Nursery]:
+    """Whether others may start tasks in the nursery of an incarnation: not once that has begun to end.
+
+    Trio refuses tasks between the end of a nursery's last one and the next turn of its owner, who only then
+    knows of the end. Whatever ends an incarnation cancels its nursery first.
+    """
+    return nursery is not None and not nursery.cancel_scope.cancel_called
 
 
 class Actor(Generic[M]):
@@ -108,14 +117,6 @@ class Actor(Generic[M]):
         """For helper tasks, which live as long as this incarnation; a crash of one is its crash."""
         assert self._nursery is not None, f"{self.name} is not running"
         return self._nursery
-
-    @property
-    def takes_tasks(self) -> bool:
-        """Whether the nursery takes what others start in it: not once the incarnation is ending.
-
-        Trio refuses tasks between the end of a nursery's last one and the next turn of its owner.
-        """
-        return self._nursery is not None and not self._nursery.cancel_scope.cancel_called
 
     def stop(self) -> None:
         """Ask this actor to stop gracefully, for good; it is not restarted."""

@@ -29,7 +29,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import trio
 
-from .actor import Actor
+from .actor import Actor, takes_tasks
 from .cell import Cell
 from .errors import (
     ActorFailed,
@@ -301,7 +301,7 @@ class Supervisor(Actor[Cell[Any]]):
     # --- starting and stopping ------------------------------------------------------------------
 
     def _check_running(self) -> None:
-        if self._ending or not self.takes_tasks:
+        if self._ending or not takes_tasks(self._nursery):
             raise ActorStopped(f"{self.name}: the supervisor is not running")
 
     def _add(self, child: Child[M]) -> Cell[M]:

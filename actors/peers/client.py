@@ -11,6 +11,7 @@ import h11
 import trio
 
 from ...rpc.peer_heads import headers_of
+from ..actor import takes_tasks
 from ..transport import Transport
 from .contract import PeerReply
 from .dial import dial
@@ -117,8 +118,7 @@ class PeerClient:
     @property
     def nursery(self) -> trio.Nursery | None:
         """Where tasks can be started; None while the link is down, or going down."""
-        nursery = self._nursery
-        return None if nursery is None or nursery.cancel_scope.cancel_called else nursery
+        return self._nursery if takes_tasks(self._nursery) else None
 
     def open(self, nursery: trio.Nursery) -> None:
         """The link runs: requests may be made, and those that were wait no longer."""
@@ -169,10 +169,9 @@ class PeerClient:
 
     async def connect(self, url: str) -> HttpExchange:
         """A new connection, once the link runs; raises OSError."""
-        await self._running.wait()
-        home, nursery = self._home, self.nursery
-        if nursery is None:
-            raise OSError(f"{url} is not connected to: its link is being restarted")
+        while (nursery := self._nursery) is None:
+            await self._running.wait()
+        home = self._home
         transport = await dial(home.world.network, url, nursery, seconds_max=home.dial_seconds_max)
         return HttpExchange(transport, urlsplit(url).netloc)
 

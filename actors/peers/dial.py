@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import trio
 
 from ...errors import ConfigError
+from ..actor import takes_tasks
 from ..transport import SocketTransport, Transport
 from ..world import Network
 
@@ -135,7 +136,7 @@ async def dial(
         stream = await network.connect(host, port)
     if stream is None:
         raise TimeoutError(f"{url} did not answer within {seconds_max:g} s")
-    if nursery.cancel_scope.cancel_called:  # it ended meanwhile, and takes no task
+    if not takes_tasks(nursery):
         await trio.aclose_forcefully(stream)
         raise OSError(f"{url} is not connected to: its link is being restarted")
     return transport_of(stream, nursery, f"{host}:{port}")
