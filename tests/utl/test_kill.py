@@ -15,6 +15,8 @@ import pytest
 Utl = Callable[..., Any]
 KILLED = -9
 STEPS_MAX = 200
+# SQLite's own; the next opening takes them:
+BESIDE = {"db.sqlite-lock", "db.sqlite-wal", "db.sqlite-shm"}
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +113,7 @@ def test_a_database_is_written_anew(
         for _ in range(2):
             assert utl("hashkv", where, "-w", "json").json == was
             assert utl(*words).code == 0
-        beside = {
-            "db.sqlite-lock",
-            "db.sqlite-wal",
-            "db.sqlite-shm",
-        }  # sqlite's own, and the next opening's
-        assert names(where / "member" / "snap") - beside == files
+        assert names(where / "member" / "snap") - BESIDE == files
         if command == "migrate":
             assert 'value="3.6.0"' in utl("backend", "dump", where, "meta").out
         if code != KILLED:
