@@ -107,12 +107,13 @@ function drawEvents() {
   const rows = watch.waiting.splice(0).slice(-EVENTS_SHOWN_MAX).reverse().map(eventRow);
   const burst = rows.length > BURST_ROWS;
   watch.pause = burst ? BURST_DRAW_MS : DRAW_MS;
-  if (burst) for (const row of rows) row.classList.remove("fresh");
+  const settle = () => rows.forEach((row) => row.classList.remove("fresh"));
+  if (burst) settle();
+  else setTimeout(settle, 600);
   body.prepend(...rows);
   while (body.childElementCount > EVENTS_SHOWN_MAX) body.lastElementChild.remove();
   $("events-empty").hidden = body.childElementCount > 0;
   describeWatch();
-  setTimeout(() => rows.forEach((row) => row.classList.remove("fresh")), 600);
 }
 
 function eventRow(event) {
