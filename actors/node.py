@@ -20,7 +20,7 @@ from ..config import Config
 from ..errors import DiskFull
 from ..mvcc.alarm import Alarms
 from ..mvcc.autocompact import auto_compactor
-from ..mvcc.lease import Lessor, ttl_seconds_min
+from ..mvcc.lease import CHECKPOINT_INTERVAL_SECONDS, Lessor, ttl_seconds_min
 from ..mvcc.quota import Quota
 from ..mvcc.restore import Restored
 from ..mvcc.store import Store
@@ -140,7 +140,11 @@ class Node:
         self.outbox = Outbox()
         self.tasks = Tasks()
         self.header = Header(opened.log.cluster_id, self.member_id)
-        self.lessor = Lessor(backend, ttl_seconds_min=ttl_seconds_min(config.election_timeout))
+        self.lessor = Lessor(
+            backend,
+            ttl_seconds_min=ttl_seconds_min(config.election_timeout),
+            checkpoint_interval_seconds=world.checkpoint_seconds or CHECKPOINT_INTERVAL_SECONDS,
+        )
         self.store = Store(backend, lease_hooks=self.lessor)
         self.membership = Membership(backend, opened.log.cluster_id)
         self.alarms = Alarms(backend)

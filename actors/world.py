@@ -154,6 +154,8 @@ class World:
     stopwatch: Callable[[], float] = time.perf_counter
     segment_bytes: int | None = None
     """The space that a file of the log is given at first; None for etcd's 64 MiB."""
+    checkpoint_seconds: float | None = None
+    """How often the time that a lease has left is replicated; None for etcd's five minutes."""
     peers: MakePeers = _http_peers
     ask_url: AskUrl = _ask_url
 

@@ -38,7 +38,14 @@ from .lease_promotion import REVOKES_PER_SECOND, renew_all
 from .lease_queue import LeaseQueue
 from .lease_record import BUCKET, FOREVER, NO_LEASE, Lease, decode, encode, key_of
 
-__all__ = ["TTL_SECONDS_MAX", "Lease", "LeaseStatistics", "Lessor", "ttl_seconds_min"]
+__all__ = [
+    "CHECKPOINT_INTERVAL_SECONDS",
+    "TTL_SECONDS_MAX",
+    "Lease",
+    "LeaseStatistics",
+    "Lessor",
+    "ttl_seconds_min",
+]
 
 TTL_SECONDS_MAX = 9_000_000_000
 CHECKPOINT_INTERVAL_SECONDS = 300.0

@@ -1,19 +1,22 @@
 """A disk in memory that loses power, tears writes, runs full and fails, as real ones may.
 
-It keeps two states: what programs see, and what is on the platter. `crash` makes the second the first:
+It keeps two states: what programs see (the page cache), and what is on the platter. `end_process` closes files and
+changes neither: what was written and not synced is seen by the next process, and is still not on the platter.
+`crash` makes the second state the first:
 
 * each sector of a file holds one of the versions that it had since the last `fdatasync`, so that a
   write may be there in part, and a later one without an earlier one;
 * the changes of a file's length since then are there up to some point, as file systems keep
   these in a journal;
 * so are the changes of a directory since its last `fsync_dir`: new, removed and renamed names;
-* files that were open are not any more: using them raises StorageError.
+* files that were open are not any more: using them raises StorageError. So it is after `end_process`.
 
 There is no randomness inside. `choose(n)` is asked for a number in [0, n) at each such point, where
 n - 1 stands for the newest version: give it a seeded generator's `randrange`, or a list of answers to
 replay. Faults come from `before(operation, path)`, which is called ahead of every operation and may
 raise what the operation should raise. A `fdatasync` that fails so loses what it should have written, as
-on Linux: a later one succeeds, and the data is never on the platter.
+on Linux: the pages count as clean, so programs see them, a later one succeeds, and the data is not on the platter
+unless it is written again.
 """
 
 from __future__ import annotations
@@ -172,14 +175,18 @@ class SimulatedDisk:
         self.capacity_bytes = capacity_bytes
         self.before: Callable[[str, Path], None] = lambda _operation, _path: None
         self._root = _Directory()
-        self._power_losses = 0
+        self._processes_ended = 0
 
     # --- What goes wrong --------------------------------------------------------------------------
 
     def crash(self) -> None:
         """Lose power, and come back with what was on the platter."""
-        self._power_losses += 1
+        self.end_process()
         self._root.crash(self.choose)
+
+    def end_process(self) -> None:
+        """Close what is open; the page cache stays as it is."""
+        self._processes_ended += 1
 
     def flip(self, path: Path, offset: int, bit: int) -> None:
         """Turn over one bit of a file, on the platter too."""
@@ -305,11 +312,11 @@ class _SimulatedFile:
         self._disk = disk
         self._path = path
         self._inode = inode
-        self._opened_at = disk._power_losses
+        self._opened_at = disk._processes_ended
         self._open = True
 
     def _use(self, operation: str) -> _Inode:
-        if not self._open or self._opened_at != self._disk._power_losses:
+        if not self._open or self._opened_at != self._disk._processes_ended:
             raise StorageError(f"cannot {operation} {self._path}: Bad file descriptor")
         self._disk.before(operation, self._path)
         return self._inode

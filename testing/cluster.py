@@ -52,6 +52,7 @@ MachineLike = Machine | str | int
 
 LEADER_SECONDS_MAX = 60.0
 KNOWN_SECONDS_MAX = 2.0
+STRANGERS_FROM = 1000  # the number of the first machine of another cluster
 _POLL_SECONDS = 0.02
 _STEP_SECONDS = 0.05  # of a clock that does not jump by itself
 
@@ -90,6 +91,7 @@ class Cluster:
         self.on_failed: Callable[[Machine, BaseException], None] = lambda _machine, _error: None
         self._configs: dict[str, Config] = {}
         self._picks = 0
+        self._strangers: dict[str, Machine] = {}
         nursery.start_soon(self.network.run, name="network")
 
     # --- machines -------------------------------------------------------------------------------
@@ -118,7 +120,10 @@ class Cluster:
         return self.machines[name]
 
     def machine_at(self, url: str) -> Machine | None:
-        """The machine with that peer URL."""
+        """The machine with that peer URL: another cluster's, if that has taken the address."""
+        for machine in self._strangers.values():
+            if machine.peer_url == url:
+                return machine
         for machine in self.machines.values():
             if machine.peer_url == url:
                 return machine
@@ -163,6 +168,35 @@ class Cluster:
         machine = self.machine(which)
         machine.start(self._nursery, self._configs[machine.name])
         return machine
+
+    def config_now(self, which: MachineLike) -> Config:
+        """The settings of the member on a machine at its next start."""
+        return self._configs[self.machine(which).name]
+
+    def change_config(self, which: MachineLike, **changes: Any) -> None:
+        """Change settings of the member on a machine, for its next start."""
+        name = self.machine(which).name
+        self._configs[name] = attrs.evolve(self._configs[name], **changes)
+
+    def start_stranger(self, which: MachineLike) -> Machine:
+        """Start the only member of another cluster at the address of a machine that is down."""
+        machine = self.machine(which)
+        number = STRANGERS_FROM + len(self._strangers)
+        random = Random(self._random.getrandbits(64))
+        stranger = Machine(number, self.network, self._freezer, random)
+        stranger.peer_url = machine.peer_url
+        stranger.find = self.machine_at
+        self._strangers[stranger.name] = stranger
+        config = self.config_of(stranger, f"{stranger.name}={stranger.peer_url}")
+        stranger.start(self._nursery, attrs.evolve(config, initial_cluster_token=stranger.name))
+        self.network.strangers[self.member_id(machine)] = stranger
+        return stranger
+
+    async def stop_stranger(self, which: MachineLike, stranger: Machine) -> None:
+        """Give the address back."""
+        self.network.strangers.pop(self.member_id(which), None)
+        await stranger.kill()
+        del self._strangers[stranger.name]
 
     async def restart(self, which: MachineLike) -> Machine:
         """Start the member of a machine that is down, and wait until it serves."""
@@ -210,7 +244,7 @@ class Cluster:
     def member_id(self, which: MachineLike) -> int:
         """The raft ID of the member on a machine that is, or was, up."""
         name = self.machine(which).name
-        for member, known in self.network.names.items():
+        for member, known in reversed(self.network.names.items()):  # it may have had others
             if known == name:
                 return member
         raise SimulationError(f"the member on {name} has never been up")
@@ -260,14 +294,18 @@ class Cluster:
 
     # --- members --------------------------------------------------------------------------------
 
-    async def add_member(self, *, learner: bool = False) -> Machine:
+    async def add_member(
+        self, which: MachineLike | None = None, *, learner: bool = False
+    ) -> Machine:
         """Add a voter, or a learner, on a new machine and start it, without waiting until it serves.
 
-        Raises EtcdError when the cluster refuses the change, or does not answer.
+        With `which` on a machine whose disks have been wiped. Raises EtcdError when the cluster refuses the change, or
+        does not answer.
         """
-        machine = self.new_machine()
+        machine = self.new_machine() if which is None else self.machine(which)
         request = MemberAddRequest(peerURLs=[machine.peer_url], isLearner=learner)
         answer = await self.client().call("Cluster/MemberAdd", request)
+        self.network.names.pop(answer.member.ID, None)
         self.network.names[answer.member.ID] = machine.name
         await self._known_to_all(answer.member.ID)
         return self._join(machine, [url for each in answer.members for url in each.peerURLs])
@@ -379,12 +417,12 @@ class Cluster:
         leading = [m for m in self.serving if m.node is not None and m.node.peer.is_leader]
         return max(leading, key=lambda m: m.node.peer.term if m.node else 0, default=None)
 
-    async def leader(self) -> Machine:
+    async def leader(self, *, seconds_max: float = LEADER_SECONDS_MAX) -> Machine:
         """The leader, once there is one that a majority of the members has heard of.
 
-        Raises trio.TooSlowError after a minute without one.
+        Raises trio.TooSlowError after `seconds_max` without one.
         """
-        with trio.fail_after(LEADER_SECONDS_MAX):
+        with trio.fail_after(seconds_max):
             while True:
                 machine = self.leader_now()
                 if machine is not None and machine.node is not None:

@@ -97,7 +97,7 @@ class SimulatedPeers(Actor[None]):
     ) -> PeerReply:
         with trio.move_on_after(seconds_max / self.machine.clock.rate):
             await self._travel(self.member_id, member)
-            other = self._network.peers_of(member)
+            other = self._network.at_address_of(member)
             if other is None:
                 raise ConnectionRefusedError(f"member {member:x} is down")
             try:

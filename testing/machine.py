@@ -1,8 +1,13 @@
 """A simulated computer: a clock, disks, a place in the network, and one member that runs on it.
 
 It may lose power at any moment (`crash`), or at a chosen operation of its disks (`crash_at_operation`), be killed
-(`kill`), paused, and started again with what was left. What a loss of power leaves of unsynced writes is decided by the
-machine's random generator.
+(`kill`), paused, suspended, and started again with what was left. What a loss of power leaves of unsynced writes is
+decided by the machine's random generator. The end of a process is no loss of power: what it wrote and did not sync is
+in the page cache, where the next process sees it and a later loss of power may take it.
+
+Threads are simulated: their work happens at some moment between its start and the moment at which the caller hears
+of it, and the loop goes on meanwhile. As with real threads, cancelling the caller does not stop the work; the end of
+the process does.
 """
 
 from __future__ import annotations
@@ -20,7 +25,9 @@ import trio
 from ..actors.node import Node, open_node
 from ..actors.peers.contract import PeerOwner, PeerReply, Peers
 from ..actors.world import TcpNetwork, World
+from ..backends.contract import Engine
 from ..backends.lock import Lock
+from ..backends.memory import MemoryEngine
 from ..config import Config
 from ..raft.simulated_disk import SimulatedDisk
 from .clock import MachineClock
@@ -29,17 +36,14 @@ from .links import SimulatedPeers
 from .loopback import LoopbackNetwork
 from .network import Network
 from .pause import Freezer
-from .platter import Platter, SimulatedEngine, engine_on
+from .platter import Platter, engine_on
+from .sqlite_disk import SqliteDisk
 from .trace import MACHINE
 
 __all__ = ["Machine"]
 
 T = TypeVar("T")
 SEGMENT_BYTES = 8192  # small, so that files of the log are cut, released and deleted
-
-
-def _newest(states: int) -> int:
-    return states - 1
 
 
 def _no_fault(_operation: str, _path: Path) -> None:
@@ -70,12 +74,16 @@ class Machine:
         dark: it is without power.
         unplugged: it has no network any more.
         failure: why the member went down by itself; None if it did not.
+        sqlite: its members store on SQLite, see `use_sqlite`; otherwise on a simulated engine.
         disk_delay: how long the next slow operation of the disk takes, in seconds; None for no time at all.
+        checkpoint_seconds: how often its members replicate the time that a lease has left, in seconds; None: as usual.
+        install_delay: how long the next install of a snapshot takes; None: as any slow operation.
         served: a member has served here since the disks were empty.
         leaving: the cluster has been asked to remove its member.
         find: the machine with a peer URL.
         on_failed: told when the member ends by itself, and why.
         fault: called ahead of every operation of a disk with its name and file; may raise what it should raise.
+        read_fault: called ahead of every read of the backend, if it is not None; may raise what that should raise.
     """
 
     def __init__(
@@ -102,11 +110,16 @@ class Machine:
         self.unplugged = False
         self.leaving = False
         self.served = False
+        self.sqlite = False
+        self._sqlite_disk: SqliteDisk | None = None
         self.find: Callable[[str], Machine | None] = lambda _url: None
         self.on_failed: Callable[[Machine, BaseException], None] = lambda _machine, _error: None
         self.failure: BaseException | None = None
         self.disk_delay: Callable[[], float] | None = None
+        self.install_delay: Callable[[], float] | None = None
+        self.checkpoint_seconds: float | None = None
         self.fault: Callable[[str, Path], None] = _no_fault
+        self.read_fault: Callable[[Path], None] | None = None
         self.operations = 0
         self.context: Context = copy_context()
         self.context.run(MACHINE.set, name)
@@ -121,6 +134,7 @@ class Machine:
         self._visitors: dict[trio.CancelScope, None] = {}
         self._power_lost = False
         self._resumed = trio.Event()
+        self._gone = trio.Event()
         self.wipe()
 
     def wipe(self) -> None:
@@ -128,11 +142,30 @@ class Machine:
         if not self._down.is_set():
             raise SimulationError(f"{self.name} runs: crash or stop it before its disks are wiped")
         self.served = False
+        self.dispose()
         self.disk = SimulatedDisk(choose=self.random.randrange)
-        self.platter = Platter(choose=self.random.randrange)
         self.disk.before = self._operation
+        self.platter: Platter | SqliteDisk
+        self._engine: type[Engine]
+        if self.sqlite:
+            self.platter = self._sqlite_disk = SqliteDisk(choose=self.random.randrange)
+            self._engine = self.platter.engine
+        else:
+            self.platter = Platter(choose=self.random.randrange)
+            self._engine = engine_on(self.platter)
         self.platter.before = self._operation
-        self._engine: type[SimulatedEngine] = engine_on(self.platter)
+        self.platter.before_read = self._read
+
+    def dispose(self) -> None:
+        """The machine is not used any more: remove what it has on the real disk."""
+        if self._sqlite_disk is not None:
+            self._sqlite_disk.remove()
+            self._sqlite_disk = None
+
+    def use_sqlite(self) -> None:
+        """Store on SQLite from now on; the disks are exchanged."""
+        self.sqlite = True
+        self.wipe()
 
     # --- the world of the node ------------------------------------------------------------------
 
@@ -145,11 +178,12 @@ class Machine:
             disk=self.disk,
             network=TcpNetwork(),
             locks=_FreeLocks(),
-            engine_class=lambda _name: self._engine,
+            engine_class=self._engine_class,
             in_thread=self._in_thread,
             inline_seconds_max=1.0 if instant else -1.0,
             stopwatch=lambda: 0.0,
             segment_bytes=SEGMENT_BYTES,
+            checkpoint_seconds=self.checkpoint_seconds,
             peers=self._make_peers,
             ask_url=self._ask_url,
         )
@@ -158,6 +192,9 @@ class Machine:
         network = LoopbackNetwork(self.network, self.name, self._name_at)
         real = World.real()
         return attrs.evolve(world, network=network, peers=real.peers, ask_url=real.ask_url)
+
+    def _engine_class(self, name: str) -> type[Engine]:
+        return MemoryEngine if name == MemoryEngine.name else self._engine
 
     def _name_at(self, port: int) -> str | None:
         found = self.find(f"http://127.0.0.1:{port}")
@@ -186,11 +223,26 @@ class Machine:
         return self._peers
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        if self.disk_delay is None:
+        delay = self.disk_delay
+        if self.install_delay is not None and "_install" in getattr(work, "__qualname__", ""):
+            delay = self.install_delay
+        if delay is None:
             await trio.lowlevel.checkpoint()
-        else:
-            await trio.sleep(self.disk_delay())
-        return work()
+            return work()
+        seconds = delay()
+        before = seconds * self.random.random()
+        await self._thread_works(before)
+        result = work()
+        await self._thread_works(seconds - before)
+        return result
+
+    async def _thread_works(self, seconds: float) -> None:
+        """Let time pass for a thread, which only the end of the process stops."""
+        with trio.CancelScope(shield=True), trio.move_on_after(seconds):
+            await self._gone.wait()
+        if self.dark:
+            await trio.lowlevel.checkpoint()
+            raise PowerLoss(f"{self.name} is gone: its threads are, too")
 
     def _operation(self, operation: str, path: Path) -> None:
         """Something is about to be done to a disk."""
@@ -201,6 +253,15 @@ class Machine:
         if self.dark:
             raise PowerLoss(f"cannot {operation} {path}: the machine is without power")
         self.fault(operation, path)
+
+    def _read(self, path: Path) -> None:
+        if self.read_fault is not None:
+            self.read_fault(path)
+
+    @property
+    def peers(self) -> SimulatedPeers | None:
+        """The links of the member that runs here, or has run."""
+        return self._peers
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -214,6 +275,7 @@ class Machine:
         if self.up:
             raise SimulationError(f"{self.name} runs already")
         self._down, self._ready, self._stop = trio.Event(), trio.Event(), trio.Event()
+        self._gone = trio.Event()
         self.failure, self.dark, self._power_lost = None, False, False
         self.operations = 0
         self._scope = trio.CancelScope()
@@ -243,7 +305,10 @@ class Machine:
     def _ended(self, error: BaseException) -> None:
         if not self.dark:
             self.failure = error
-            self.network.trace.event(self.name, f"failed: {error!r}")
+            told = repr(error)
+            if self._sqlite_disk is not None:
+                told = self._sqlite_disk.told(told)
+            self.network.trace.event(self.name, f"failed: {told}")
             self.on_failed(self, error)
 
     def _settle(self) -> None:
@@ -252,19 +317,29 @@ class Machine:
             self._peers.cut()
         self._lose_visitors()
         self.node, self._crash_at = None, None
-        for each in (self.disk, self.platter):
-            each.choose = self.random.randrange if self._power_lost else _newest
-            each.crash()
+        if self._power_lost:
+            self._lose_power()
+        else:
+            self.disk.end_process()
+            self.platter.end_process()
         self.network.trace.event(self.name, "is dark" if self.dark else "is down")
         self.dark = True
         self._down.set()
         self._ready.set()
+
+    def _lose_power(self) -> None:
+        self.disk.crash()
+        self.platter.crash()
 
     async def wait_ready(self) -> None:
         """Return when the member serves; raises what kept it from doing so, or ConnectionLost."""
         await self._ready.wait()
         if self.node is None:
             raise self.failure or ConnectionLost(f"{self.name} went down before it served")
+
+    async def wait_started(self) -> None:
+        """Return when the member serves, or has gone down before it did."""
+        await self._ready.wait()
 
     async def wait_down(self) -> None:
         """Return when no member runs here."""
@@ -279,12 +354,18 @@ class Machine:
         await self._down.wait()
 
     async def crash(self) -> None:
-        """Lose power at once; afterwards unsynced writes are there, or not, or in part."""
+        """Lose power at once; afterwards unsynced writes are there, or not, or in part.
+
+        So they are when no member runs: an earlier process has left them in the page cache.
+        """
+        if self._down.is_set():
+            self._lose_power()
+            self.network.trace.event(self.name, "loses power")
         self._power_lost = True
         await self._die()
 
     async def kill(self) -> None:
-        """Kill the member's process: what it has written is there."""
+        """Kill the member's process: what it has written is there, though not on the disk if it was not synced."""
         await self._die()
 
     async def _die(self) -> None:
@@ -295,6 +376,7 @@ class Machine:
 
     def _go_dark(self) -> None:
         self.dark = True
+        self._gone.set()
         if self._peers is not None:
             self._peers.cut()
         if self._scope is not None:
@@ -305,10 +387,26 @@ class Machine:
         """Lose power ahead of the disks' `number`th operation from now."""
         self._crash_at = self.operations + number
 
+    def fill_disk(self, left: int) -> None:
+        """Leave so many bytes of space on the disks."""
+        self.disk.capacity_bytes = self.disk.used_bytes + left
+        self.platter.capacity_bytes = left
+
+    def free_space(self) -> None:
+        """There is space again."""
+        self.disk.capacity_bytes = None
+        self.platter.capacity_bytes = None
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the disks have a bound."""
+        return self.disk.capacity_bytes is not None
+
     def disarm(self) -> None:
         """Nothing is planned any more: no crash at an operation, no fault of a disk."""
         self._crash_at = None
         self.fault = _no_fault
+        self.read_fault = None
 
     def flip(self, folder: Path, suffix: str) -> bool:
         """Turn over one bit of one file in a folder, while the machine is down; False if there is none."""
@@ -325,10 +423,15 @@ class Machine:
 
     # --- pausing --------------------------------------------------------------------------------
 
-    def pause(self) -> None:
-        """Stop all tasks of the member where they are, until `resume`."""
+    def pause(self, *, stall: bool = False) -> None:
+        """Stop all tasks of the member where they are, until `resume`.
+
+        With `stall` its clock stands still, too, as that of a virtual machine that is suspended.
+        """
         if self.up and not self.paused:
             self.paused = True
+            if stall:
+                self.clock.stall()
             self._resumed = trio.Event()
             self._freezer.freeze(self.name)
 
@@ -337,6 +440,7 @@ class Machine:
         if not self.paused:
             return
         self.paused = False
+        self.clock.go_on()
         self._resumed.set()
         self._freezer.thaw(self.name)
         if self._peers is not None and not self.dark:

@@ -8,6 +8,7 @@ from random import Random
 import trio
 
 from ..errors import EtcdError
+from ..rpc.pb.rpc_pb2 import MemberUpdateRequest
 from .cluster import Cluster
 from .machine import Machine
 
@@ -55,21 +56,46 @@ class MemberChanges:
                 except EtcdError as error:
                     self._refused("promotion", error)
 
-    async def _add(self, *, learner: bool) -> Machine | None:
+    async def _add(self, which: Machine | None = None, *, learner: bool) -> Machine | None:
         try:
             with trio.move_on_after(_REPLY_SECONDS_MAX):
-                return await self._cluster.add_member(learner=learner)
+                return await self._cluster.add_member(which, learner=learner)
         except EtcdError as error:
             self._refused("addition", error)
         return None
 
-    async def remove(self, busy: Iterable[str]) -> None:
-        """Remove a member that is up."""
+    async def remove(self, busy: Iterable[str], wanted: Machine | None = None) -> None:
+        """Remove a member that is up: the wanted one, if it is free, or any."""
         async with self._lock:
             names = [name for name in self._cluster.expected if name not in busy]
             if len(self._cluster.expected) <= MEMBERS_MIN or not names:
                 return
-            await self._remove(self._cluster.machines[self._random.choice(names)])
+            name = self._random.choice(names)
+            if wanted is not None and wanted.name in names:
+                name = wanted.name
+            await self._remove(self._cluster.machines[name])
+
+    async def remove_this(self, machine: Machine) -> bool:
+        """Remove the member of a machine, whatever state it is in; whether that has happened."""
+        async with self._lock:
+            return await self._remove(machine)
+
+    async def add_again(self, machine: Machine) -> None:
+        """Add a member on a machine whose disks have been wiped."""
+        async with self._lock:
+            await self._add(machine, learner=False)
+
+    async def update(self, machine: Machine) -> None:
+        """Tell the cluster the peer URL that a member has."""
+        request = MemberUpdateRequest(
+            ID=self._cluster.member_id(machine), peerURLs=[machine.peer_url]
+        )
+        async with self._lock:
+            try:
+                with trio.move_on_after(_REPLY_SECONDS_MAX):
+                    await self._cluster.client().call("Cluster/MemberUpdate", request)
+            except EtcdError as error:
+                self._refused("update", error)
 
     async def _remove(self, machine: Machine) -> bool:
         try:

@@ -22,6 +22,7 @@ from .trace import Trace
 
 if TYPE_CHECKING:
     from .links import SimulatedPeers
+    from .machine import Machine
 
 __all__ = ["Network", "NetworkCounts"]
 
@@ -56,6 +57,7 @@ class Network:
         self.random = random
         self.trace = trace
         self.names: dict[int, str] = {}
+        self.strangers: dict[int, Machine] = {}
         self.on_block: list[Callable[[], None]] = []
         self._members: dict[int, SimulatedPeers] = {}
         self._on_the_way: list[tuple[float, int, SimulatedPeers, Message]] = []
@@ -81,6 +83,13 @@ class Network:
     def peers_of(self, member: int) -> SimulatedPeers | None:
         """The links of a member that is up."""
         return self._members.get(member)
+
+    def at_address_of(self, member: int) -> SimulatedPeers | None:
+        """Who answers at the address of a member: itself, or another cluster's while that one is down."""
+        found = self._members.get(member)
+        if found is None and member in self.strangers:
+            found = self.strangers[member].peers
+        return found
 
     def reaches(self, source: int, target: int) -> bool:
         """Whether messages from `source` get to `target`, which is up."""

@@ -18,21 +18,32 @@ FAULTS = (
     "power_cut",
     "stop",
     "pause",
+    "suspend",
     "partition",
     "isolate_leader",
     "one_way",
     "flaky_links",
     "slow_links",
     "fsync_failure",
+    "io_error",
+    "read_failure",
     "full_disk",
     "corrupt_disk",
+    "damage",
     "date_jump",
     "move_leader",
     "grow",
     "shrink",
     "learner",
+    "remove_down",
+    "update_urls",
+    "other_flags",
+    "wrong_flags",
+    "stranger",
 )
-"""The names of the faults in `nemesis`."""
+"""The names of the faults in `nemesis`, `disk_faults` and `member_faults`."""
+
+SLOW_SCALE = 40.0
 
 
 @attrs.frozen
@@ -51,6 +62,18 @@ class Plan:
     """The longest time that a slow disk operation takes; 0: none takes any."""
     conditions: Conditions
     settings: dict[str, Any]
+    install_delay_max: float = 0.0
+    """The longest time that installing a snapshot takes; 0: as any slow disk operation."""
+    scale: float = 1.0
+    """How much slower everything goes than usual: elections, clients, faults, leases. Messages and disks do not."""
+    checkpoint_seconds: float = 300.0
+    """Between checkpoints of a lease."""
+    sqlite: bool = False
+    """Members store on SQLite instead of the simulated engine."""
+    admin: bool = False
+    """Somebody looks after the cluster meanwhile: hashes, snapshots, defragmentation, alarms, downgrades."""
+    force_new: bool = False
+    """At the end the cluster is lost but for one member, which goes on alone."""
 
     def describe(self) -> str:
         """The plan in one line."""
@@ -59,42 +82,62 @@ class Plan:
             f"{', '.join(self.faults) or 'none'}"
         )
 
+    @property
+    def clock_skew(self) -> float:
+        """By what share a clock may go faster or slower than true time."""
+        rates = self.clock_rates
+        return max(*rates, 1.0) / min(*rates, 1.0) - 1.0
+
 
 def plan_of(seed: int, *, members: int | None = None) -> Plan:
     """The plan that a seed stands for; `members` overrides its choice."""
     random = Random(f"plan {seed}")
-    size = random.choice((1, 3, 3, 3, 3, 5))
+    size = random.choice((1, 1, 2, 2, 2, 3, 3, 3, 3, 5))
     size = members or size
     kinds = random.sample(FAULTS, random.randrange(2, 7))
+    if size == 2 and random.random() < 0.5:
+        kinds = [*kinds, "shrink"]
     skewed = random.random() < 0.5
     fastest = random.choice((0.002, 0.01, 0.05))
+    scale = random.choice((1.0,) * 11 + (SLOW_SCALE,))
+    slowest = random.choice((0.0, 0.001, 0.01, 0.08, 0.4))
+    low, high = random.choice(((0.2, 1.0), (0.4, 2.0), (1.0, 3.0)))
     return Plan(
         seed=seed,
         members=size,
-        seconds=random.uniform(5.0, 10.0),
-        faults=tuple(sorted(kinds)),
-        fault_every=random.choice(((0.2, 1.0), (0.4, 2.0), (1.0, 3.0))),
+        seconds=random.uniform(5.0, 10.0) * scale,
+        faults=tuple(sorted(set(kinds))),
+        fault_every=(low, high),
         clock_rates=tuple(random.uniform(0.85, 1.15) if skewed else 1.0 for _ in range(size)),
-        disk_delay_max=random.choice((0.0, 0.001, 0.01, 0.08)),
+        disk_delay_max=slowest,
         conditions=Conditions(
             delay_min=0.0005, delay_max=fastest, reorder=random.choice((0, 0, 0.02))
         ),
-        settings=_settings(random),
+        settings=_settings(random, slowest, scale),
+        install_delay_max=random.choice((0.0, 0.3, 2.0, 6.0)) * scale,
+        scale=scale,
+        checkpoint_seconds=random.choice((0.5, 2.0, 300.0)) if scale == 1.0 else 300.0,
+        sqlite=random.random() < 0.15,
+        admin=random.random() < 0.4,
+        force_new=random.random() < 0.1,
     )
 
 
-def _settings(random: Random) -> dict[str, Any]:
+def _settings(random: Random, slowest: float, scale: float) -> dict[str, Any]:
     election = random.choice((0.3, 0.3, 0.5, 1.0))
+    if slowest > 0.1:  # votes are written, too: a shorter one would never end
+        election = 1.0
     return {
-        "election_timeout": election,
-        "heartbeat_interval": election / 10,
+        "election_timeout": election * scale,
+        "heartbeat_interval": election * scale / 10,
         "snapshot_count": random.choice((5, 5, 20, 100)),
         "snapshot_catchup_entries": random.choice((1, 1, 5, 20)),
         "max_wals": random.choice((1, 2, 5)),
-        "backend_batch_interval": random.choice((0.05, 0.2, 0.5)),
+        "backend_batch_interval": random.choice((0.05, 0.2, 0.5)) * scale,
         "backend_batch_limit": random.choice((3, 50, 10_000)),
         "compaction_batch_limit": random.choice((3, 1000)),
-        "compaction_sleep_interval": random.choice((0.0, 0.01)),
+        "compaction_sleep_interval": random.choice((0.0, 0.01, 0.2)) * scale,
         "pre_vote": random.random() < 0.7,
         "strict_reconfig_check": random.random() < 0.3,  # it wants five seconds without a fault
+        "quota_backend_bytes": random.choice((2 << 30, 2 << 30, 60_000)),
     }

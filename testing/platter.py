@@ -1,17 +1,19 @@
 """A storage engine whose commits are on the disk at once, or not before `sync`: a loss of power decides.
 
-`Platter` is what a machine has on its disk: a state that is durable for sure, and the commits since, in order. A
-crash keeps a prefix of these. `SimulatedEngine` is the engine over one file on a platter; reads and views are the
+`Platter` is what a machine has on its disk: a state that is durable for sure, and the commits since, in order. The
+end of a process leaves all of them in the page cache; a loss of power keeps a prefix. After a sync that failed, no
+later one makes the commits before it durable, until another process opens the file (engines write anew what they
+find, see `backends.contract`). `SimulatedEngine` is the engine over one file on a platter; reads and views are the
 memory engine's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
-from ..backends.contract import Batch, EngineOptions
+from ..backends.contract import Batch, EngineOptions, Row
 from ..backends.memory import MemoryEngine
 from ..errors import ConfigError, DataDirLocked, DiskFull, StorageError
 
@@ -39,6 +41,16 @@ class _File:
         self.durable: Buckets = {}
         self.since: list[Batch] = []
         self.opened = False
+        self.spoiled: int | None = None  # so many commits were there when a sync failed
+
+    def sync(self) -> None:
+        if self.spoiled is None:
+            self.settle(len(self.since))
+
+    def lose_power(self, choose: Callable[[int], int]) -> None:
+        states = len(self.since) if self.spoiled is None else self.spoiled
+        self.settle(choose(states + 1))
+        self.spoiled, self.opened = None, False
 
     def settle(self, kept: int) -> None:
         for batch in self.since[:kept]:
@@ -50,7 +62,7 @@ class Platter:
     """The engines' part of a machine's disk.
 
     `before(operation, path)` is called ahead of everything that an engine does to the disk, and may raise what that
-    should raise; `choose(n)` says, at a loss of power, which of n states is left, n - 1 being the newest.
+    should raise, and `before_read(path)` ahead of its reads; `choose(n)` says, at a loss of power, which of n states is left, n - 1 being the newest.
     """
 
     def __init__(
@@ -62,13 +74,18 @@ class Platter:
     ) -> None:
         self.choose = choose
         self.before = before
+        self.before_read: Callable[[Path], None] = lambda _path: None
         self.capacity_bytes = capacity_bytes
         self._files: dict[Path, _File] = {}
 
     def crash(self) -> None:
         """Lose power: of each file's commits since its last `sync`, the first so many are left."""
         for _, file in sorted(self._files.items()):
-            file.settle(self.choose(len(file.since) + 1))
+            file.lose_power(self.choose)
+
+    def end_process(self) -> None:
+        """Close what is open; commits that were not synced are there, and may be lost later."""
+        for file in self._files.values():
             file.opened = False
 
     def wipe(self) -> None:
@@ -85,7 +102,7 @@ class Platter:
         file = self._files[path]
         if file.opened:
             raise DataDirLocked(f"{path} is in use by another node")
-        file.opened = True
+        file.opened, file.spoiled = True, None
         return file
 
     def rename(self, old: Path, new: Path) -> None:
@@ -130,10 +147,27 @@ class SimulatedEngine(MemoryEngine):
         self._file.since.append(kept)
         super().commit(batch)
 
+    def get(self, bucket: str, key: bytes) -> bytes | None:
+        self.platter.before_read(self._path)
+        return super().get(bucket, key)
+
+    def get_many(self, bucket: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        self.platter.before_read(self._path)
+        return super().get_many(bucket, keys)
+
+    def range(self, bucket: str, start: bytes, end: bytes | None, limit: int = 0) -> list[Row]:
+        self.platter.before_read(self._path)
+        return super().range(bucket, start, end, limit)
+
     def sync(self) -> None:
-        self.platter.before("sync", self._path)
+        try:
+            self.platter.before("sync", self._path)
+        except StorageError:
+            if self._file.spoiled is None:
+                self._file.spoiled = len(self._file.since)
+            raise
         if self._open:
-            self._file.settle(len(self._file.since))
+            self._file.sync()
 
     def defragment(self) -> None:
         self.platter.before("defragment", self._path)
@@ -147,7 +181,7 @@ class SimulatedEngine(MemoryEngine):
             self.platter.before("close", self._path)
         except StorageError:
             return  # the power is gone: what is durable has been settled
-        self._file.settle(len(self._file.since))
+        self._file.sync()
         self._file.opened = False
 
 

@@ -116,6 +116,7 @@ class Scenario(ABC):
                     for machine in self.cluster.machines.values():
                         machine.on_failed = lambda _machine, _error: None
                         await machine.kill()
+                        machine.dispose()
                 nursery.cancel_scope.cancel()
 
     @abstractmethod
@@ -126,31 +127,45 @@ class Scenario(ABC):
         machine = self.cluster.new_machine()
         machine.clock.rate = self.plan.clock_rates[number]
         machine.clock.offset = self.random.uniform(0.0, 1e6)
+        machine.checkpoint_seconds = self.plan.checkpoint_seconds
+        if self.plan.sqlite:
+            machine.use_sqlite()
         return machine
 
     # --- the end --------------------------------------------------------------------------------
 
     async def _peace(self) -> bool:
-        """Heal everything, and wait until every member has applied the same."""
+        """Heal everything, and wait until every member has applied the same and nothing is left to do."""
         await self.nemesis.heal()
-        end = trio.current_time() + PEACE_SECONDS_MAX
+        end = trio.current_time() + PEACE_SECONDS_MAX * self.plan.scale
+        why = ""
         while trio.current_time() < end:
-            await trio.sleep(_POLL_SECONDS)
+            await trio.sleep(_POLL_SECONDS * self.plan.scale)
             self.cluster.reconcile()
-            if self._settled():
+            why = self._unsettled()
+            if not why:
                 return True
-        self.result.violations.append(f"no peace after {PEACE_SECONDS_MAX:g} s: {self._state()}")
+        self.result.violations.append(f"no peace, as {why}: {self._state()}")
         return False
 
-    def _settled(self) -> bool:
-        nodes = [self.cluster.machines[name].node for name in self.cluster.expected]
-        if None in nodes or not nodes:
-            return False
-        peers = [node.peer for node in nodes if node is not None]
-        applied = {node.applier.applied_index for node in nodes if node is not None}
-        leaders = {peer.leader for peer in peers}
-        ends = {peer.last_index for peer in peers}
-        return len(leaders) == 1 and 0 not in leaders and len(applied) == 1 and applied == ends
+    def _unsettled(self) -> str:
+        """What a healthy cluster at rest still lacks, in words; empty if nothing."""
+        found = [self.cluster.machines[name].node for name in self.cluster.expected]
+        nodes = [node for node in found if node is not None]
+        if len(nodes) != len(found) or not nodes:
+            return "somebody is down"
+        leaders = {node.peer.leader for node in nodes}
+        if len(leaders) != 1 or 0 in leaders:
+            return "they do not agree on a leader"
+        applied = {node.applier.applied_index for node in nodes}
+        if len(applied) != 1 or applied != {node.peer.last_index for node in nodes}:
+            return "they have not applied the same"
+        primaries = {node.member_id for node in nodes if node.lessor.primary}
+        if primaries != leaders:
+            return "the leader does not count the time of leases"
+        if any(node.store.sweeping for node in nodes):
+            return "a compaction is not swept"
+        return ""
 
     def _state(self) -> str:
         told = []

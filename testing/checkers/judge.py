@@ -10,7 +10,7 @@ from .acknowledged import check_acknowledged
 from .evidence import Log, collect
 from .hashes import HashSample, check_rest
 from .history import History
-from .lease import Peace, check_leases_early, check_leases_late
+from .lease import LATENESS_SECONDS_MAX, Peace, check_leases_early, check_leases_late
 from .linearizability import STEPS_MAX, Linearization, Verdict, check_linearizable
 from .model import State
 from .queues import QueueSample, check_queues
@@ -43,6 +43,7 @@ def judge(
     queues: Iterable[QueueSample] = (),
     peace: Iterable[Peace] = (),
     clock_skew: float = 0.0,
+    lateness_seconds_max: float = LATENESS_SECONDS_MAX,
     steps_max: int = STEPS_MAX,
 ) -> Judgement:
     """Check everything.
@@ -55,6 +56,7 @@ def judge(
         queues: looks at queues, at any time.
         peace: when a leader was in office.
         clock_skew: by what share clocks may differ.
+        lateness_seconds_max: how long after its TTL a lease may live on while there is a leader.
         steps_max: bound of the search for an order.
     """
     found = check_watches(history.watches) + check_rest(hashes) + check_queues(queues)
@@ -74,5 +76,7 @@ def judge(
     if linear.order:
         evidence = collect(history, log)
         found += check_leases_early(history, linear.order, evidence, clock_skew=clock_skew)
-    found += check_leases_late(history, peace, clock_skew=clock_skew)
+    found += check_leases_late(
+        history, peace, clock_skew=clock_skew, lateness_seconds_max=lateness_seconds_max
+    )
     return Judgement(found, linear, linear.verdict is not Verdict.UNDECIDED)

@@ -24,7 +24,7 @@ from .requests import Grant, Granted, KeepAlive, KeptAlive, Refused, Revoke, is_
 from .search import Placed
 from .violation import Violation
 
-__all__ = ["Peace", "check_leases_early", "check_leases_late"]
+__all__ = ["LATENESS_SECONDS_MAX", "Peace", "check_leases_early", "check_leases_late"]
 
 LATENESS_SECONDS_MAX = 4.0  # a turn of the reaper, a retry, a proposal
 

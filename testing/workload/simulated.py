@@ -10,11 +10,13 @@ import trio
 
 from ..checkers import HashSample, History, Judgement, Log, Peace, QueueSample, judge
 from ..checkers.history import STAMPS_PER_SECOND
+from ..checkers.lease import LATENESS_SECONDS_MAX
 from ..cluster import Cluster
 from ..machine import Machine
 from ..plan import Plan
 from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, Scenario, simulate
 from ..trace import Trace
+from .admin import Admin
 from .client import Endpoint
 from .recorder import Recorder
 from .traffic import MIXES
@@ -23,12 +25,13 @@ from .workload import Workload, hashes_of, log_of
 __all__ = ["CheckedRun", "simulate_checked"]
 
 LEASES_END_SECONDS_MIN = 3.0  # until then a request that lost its client may still be on its way
-LEASES_END_SECONDS_MAX = 12.0  # the longest TTL of the workload on a slow clock, and its lateness
+LEASES_END_SECONDS_MAX = 16.0  # the longest TTL of the workload on a slow clock, and its lateness
 LEASES_POLL_SECONDS = 0.5
+FULL_LEADER_ELECTIONS_MAX = 8  # election timeouts that a leader with a full disk may stay in office
+FULL_LEADER_POLL_SECONDS = 0.1
 SERVING_SHARE = 0.9
 CLIENTS_PER_MIX = 2
 PAUSE_SECONDS = (0.01, 0.15)
-CLOCK_SKEW = 0.2  # plans let clocks differ by 0.15
 
 
 class CheckedRun(Scenario):
@@ -43,8 +46,8 @@ class CheckedRun(Scenario):
     async def scenario(self) -> None:
         names = [self._machine(number).name for number in range(self.plan.members)]
         self.cluster.bootstrap(names)
-        with trio.fail_after(START_SECONDS_MAX):
-            await self.cluster.leader()
+        with trio.fail_after(START_SECONDS_MAX * self.plan.scale):
+            await self.cluster.leader(seconds_max=START_SECONDS_MAX * self.plan.scale)
         random = Random(self.random.getrandbits(64))
         recorder = Recorder(trio.current_time)
         self.history = recorder.history
@@ -54,13 +57,19 @@ class CheckedRun(Scenario):
             random,
             mixes=MIXES * CLIENTS_PER_MIX,
             pause_seconds=PAUSE_SECONDS,
+            scale=self.plan.scale,
         )
+        admin = Admin(lambda: _any(self.cluster, random), random, self.plan.scale)
         async with trio.open_nursery() as watching:
             watching.start_soon(workload.run_watchers)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(workload.run_clients)
+                nursery.start_soon(self._watch_full_leaders)
+                if self.plan.admin:
+                    nursery.start_soon(admin.run)
                 await self.nemesis.run()
                 nursery.cancel_scope.cancel()
+            self.result.violations += admin.violations
             self.trace.event("-", "peace")
             peaceful = await self._peace()
             start = recorder.stamp()
@@ -69,16 +78,51 @@ class CheckedRun(Scenario):
             watching.cancel_scope.cancel()
         peace = [Peace(start + 2 * STAMPS_PER_SECOND, recorder.stamp())] if peaceful else []
         self.result.answered = sum(client.answered for client in workload.clients)
+        if peaceful and self.plan.force_new and not self.result.violations:
+            await self._force_new_cluster()
         self._judge_history(peace)
 
     def _machine(self, number: int) -> Machine:
         """As any, with a disk as slow as the plan says."""
         machine = super()._machine(number)
-        slowest = self.plan.disk_delay_max
+        slowest, longest = self.plan.disk_delay_max, self.plan.install_delay_max
+        random = Random(self.random.getrandbits(64))
         if slowest:
-            random = Random(self.random.getrandbits(64))
             machine.disk_delay = lambda: random.uniform(0.0, slowest)
+        if longest:
+            machine.install_delay = lambda: random.uniform(0.0, longest)
         return machine
+
+    async def _watch_full_leaders(self) -> None:
+        """A leader that can write nothing hands over, if another member could lead as well."""
+        since: dict[str, float] = {}
+        seconds_max = FULL_LEADER_ELECTIONS_MAX * self.plan.settings["election_timeout"]
+        while True:
+            await trio.sleep(FULL_LEADER_POLL_SECONDS * self.plan.scale)
+            leader = self.cluster.leader_now()
+            if leader is None or not self._hands_over(leader):
+                since.clear()
+                continue
+            began = since.setdefault(leader.name, trio.current_time())
+            if trio.current_time() - began > seconds_max:
+                self.result.violations.append(
+                    f"{leader.name} leads for {seconds_max:g} s although its disk is full"
+                )
+                return
+
+    def _hands_over(self, leader: Machine) -> bool:
+        """Whether a leader refuses writes, and all others are well and reach each other."""
+        others = [self.cluster.machines[name] for name in self.cluster.expected]
+        well = all(
+            one is leader or (one.node is not None and not one.paused and not one.disk_full)
+            for one in others
+        )
+        node = leader.node
+        if node is None or not well or len(others) < 2:  # it and another
+            return False
+        network = self.cluster.network
+        blocked = any(link.blocked for link in network.conditions.values())
+        return node.peer.proposing.refuses_writes and not blocked
 
     async def _look_at_members(self, workload: Workload) -> None:
         """Wait until all leases have ended and all watches have caught up; then compare the members."""
@@ -94,10 +138,35 @@ class CheckedRun(Scenario):
 
     async def _wait_without_leases(self) -> None:
         """Wait until no member knows a lease any more; those that live on too long are left to the checkers."""
-        await trio.sleep(LEASES_END_SECONDS_MIN)
-        with trio.move_on_after(LEASES_END_SECONDS_MAX - LEASES_END_SECONDS_MIN):
+        scale = self.plan.scale
+        await trio.sleep(LEASES_END_SECONDS_MIN * scale)
+        with trio.move_on_after((LEASES_END_SECONDS_MAX - LEASES_END_SECONDS_MIN) * scale):
             while any(self._leases()):  # noqa: ASYNC110  # it is an outside look
                 await trio.sleep(LEASES_POLL_SECONDS)
+
+    async def _force_new_cluster(self) -> None:
+        """All members but one are lost; that one goes on alone with what it has."""
+        names = sorted(self.cluster.expected)
+        survivor = self.cluster.machines[self.random.choice(names)]
+        node = survivor.node
+        if node is None:
+            return
+        before = node.store.revision, node.store.hash_kv().hash
+        for name in names:
+            await self.cluster.machines[name].kill()
+            if name != survivor.name:
+                self.cluster.forget(name)
+        self.cluster.change_config(survivor, force_new_cluster=True)
+        self.trace.event(survivor.name, "is forced to go on alone")
+        with trio.move_on_after(PEACE_SECONDS_MAX * self.plan.scale):
+            await self.cluster.restart(survivor)
+            node = survivor.node
+            after = node and (node.store.revision, node.store.hash_kv().hash)
+            if after != before:
+                self.result.violations.append(f"forced to go on from {before}, it has {after}")
+            await self.cluster.client(survivor).get(b"alone")  # of a quorum of one
+            return
+        self.result.violations.append("forced to go on alone, it does not serve")
 
     def _leases(self) -> Iterator[bool]:
         """For each member, whether it knows any; one that is down may."""
@@ -113,7 +182,8 @@ class CheckedRun(Scenario):
             hashes=self._hashes,
             queues=self._queues(),
             peace=peace,
-            clock_skew=CLOCK_SKEW,
+            clock_skew=self.plan.clock_skew,
+            lateness_seconds_max=LATENESS_SECONDS_MAX + 2 * self.plan.settings["election_timeout"],
         )
         self.judging_seconds = time.perf_counter() - began
         self.judgement = judgement

@@ -12,14 +12,16 @@ from .client import RecordingClient
 __all__ = ["MIXES", "Counters", "Kubernetes", "Leases", "Mix", "Plain"]
 
 LEASE_ID_MAX = 1 << 40
+TTL_SECONDS = (2, 3, 5, 9)  # of a run at its usual pace
 
 
 class Mix:
     """One client's traffic. `one` makes a request or a few that belong together."""
 
-    def __init__(self, client: RecordingClient, random: Random) -> None:
+    def __init__(self, client: RecordingClient, random: Random, scale: float = 1.0) -> None:
         self.client = client
         self.random = random
+        self.scale = scale  # how much longer leases last than usual
         self.revision = 0  # the newest that this client has seen
         self._values = 0
 
@@ -85,7 +87,8 @@ class Plain(Mix):
         success: list[r.Op] = [r.Put(one, self.value())]
         if other != one:
             change: r.Op = r.Put(other, self.value())
-            success.append(change if self.random.random() < 0.5 else r.Delete(other))
+            delete = r.Delete(other, prev_kv=self.random.random() < 0.5)
+            success.append(change if self.random.random() < 0.5 else delete)
         success.append(r.Range(self.prefix, self.prefix[:-1] + b"0"))
         await self.do(r.Txn((compare,), tuple(success), (r.Put(other, self.value()),)))
 
@@ -100,7 +103,8 @@ class Plain(Mix):
 
     async def compact(self) -> None:
         if self.revision > 10 and self.random.random() < 0.5:
-            await self.do(r.Compact(self.revision - self.random.randrange(10)))
+            physical = self.random.random() < 0.2
+            await self.do(r.Compact(self.revision - self.random.randrange(10), physical))
 
 
 class Kubernetes(Mix):
@@ -176,8 +180,8 @@ def _next(old: bytes) -> bytes:
 class Leases(Mix):
     """Leases of a few seconds: kept alive for a while, then revoked or left to end."""
 
-    def __init__(self, client: RecordingClient, random: Random) -> None:
-        super().__init__(client, random)
+    def __init__(self, client: RecordingClient, random: Random, scale: float = 1.0) -> None:
+        super().__init__(client, random, scale)
         self.leases: list[int] = []
 
     def choices(self) -> list[tuple[Callable[[], Awaitable[object]], int]]:
@@ -186,7 +190,8 @@ class Leases(Mix):
     async def grant(self) -> None:
         if len(self.leases) < 3:
             lease = self.random.randrange(1, LEASE_ID_MAX)
-            await self.do(r.Grant(lease, self.random.choice([2, 3, 5])))
+            ttl = round(self.random.choice(TTL_SECONDS) * self.scale)
+            await self.do(r.Grant(lease, ttl))
             self.leases.append(lease)
 
     async def put(self) -> None:

@@ -14,7 +14,7 @@ from ..checkers.evidence import Log
 from ..checkers.hashes import HashSample
 from ..checkers.history import Event, WatchRequest
 from ..checkers.model import Change
-from .client import Endpoint, Endpoints, RecordingClient
+from .client import REPLY_SECONDS_MAX, Endpoint, Endpoints, RecordingClient
 from .messages import watch_message, watch_response
 from .recorder import Recorder
 from .traffic import MIXES, Mix
@@ -26,6 +26,7 @@ WATCHES = (
     WatchRequest(b"\0", b"\0", prev_kv=True),
     WatchRequest(b"plain/", b"plain0", start_revision=1),
     WatchRequest(b"leased/", b"leased0", no_put=True, prev_kv=True),
+    WatchRequest(b"plain/", b"plain0", no_delete=True),
     WatchRequest(b"registry/", b"registry0", start_revision=1, prev_kv=True),
 )
 PAUSE_SECONDS = (0.01, 0.3)
@@ -41,6 +42,7 @@ class Workload:
         mixes: one client for each.
         watches: one watcher for each.
         pause_seconds: the least and greatest time between two requests of a client.
+        scale: how much slower everything goes than usual: pauses, patience, leases.
     """
 
     def __init__(
@@ -52,18 +54,25 @@ class Workload:
         mixes: Sequence[type[Mix]] = MIXES,
         watches: Sequence[WatchRequest] = WATCHES,
         pause_seconds: tuple[float, float] = PAUSE_SECONDS,
+        scale: float = 1.0,
     ) -> None:
         self.recorder = recorder
         self._endpoints = endpoints
         self._random = random
-        self._pause_seconds = pause_seconds
-        self.clients = [RecordingClient(recorder, endpoints) for _ in mixes]
+        self._pause_seconds = pause_seconds[0] * scale, pause_seconds[1] * scale
+        patience = REPLY_SECONDS_MAX * scale
+        self.clients = [
+            RecordingClient(recorder, endpoints, reply_seconds_max=patience) for _ in mixes
+        ]
         self.mixes = [
-            mix(client, Random(random.getrandbits(64)))
+            mix(client, Random(random.getrandbits(64)), scale)
             for mix, client in zip(mixes, self.clients, strict=True)
         ]
         self.watchers = [
-            Watcher(recorder, endpoints, Random(random.getrandbits(64)), watch) for watch in watches
+            Watcher(
+                recorder, endpoints, Random(random.getrandbits(64)), watch, stay_seconds=4.0 * scale
+            )
+            for watch in watches
         ]
 
     async def run_clients(self) -> None:

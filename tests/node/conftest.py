@@ -44,10 +44,6 @@ class PowerLoss(Exception):
     """The machine is without power: nothing that it does has an effect any more."""
 
 
-def _newest(versions: int) -> int:
-    return versions - 1
-
-
 class NoLock(Lock):
     """Held by whoever asks: its file would be on the real disk."""
 
@@ -92,10 +88,11 @@ class Machine:
 
     def restart(self, *, power_lost: bool) -> None:
         """After a loss of power, or after a `kill -9`, which leaves what was written."""
-        self.disk.choose = self.random.randrange if power_lost else _newest
-        self.disk.crash()
-        kept = self.disk.choose(len(self.states))
-        self.states = [self.states[kept]]
+        if power_lost:
+            self.disk.crash()
+            self.states = [self.states[self.random.randrange(len(self.states))]]
+        else:
+            self.disk.end_process()
         self.dark = False
         self.dies_at = None
         self.operations = 0

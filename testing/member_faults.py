@@ -1,0 +1,155 @@
+"""What the nemesis does to the membership, and to the settings of members."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from ..errors import EtcdError
+from .machine import Machine
+
+if TYPE_CHECKING:
+    from .nemesis import Nemesis
+
+__all__ = ["MemberFaults"]
+
+STARTED_SECONDS_MAX = 5.0
+
+
+class MemberFaults:
+    """The nemesis' room for members."""
+
+    def __init__(self, nemesis: Nemesis) -> None:
+        self._nemesis = nemesis
+        self._cluster = nemesis.cluster
+
+    # --- the leader, and who belongs to the cluster -----------------------------------------------
+
+    async def move_leader(self) -> None:
+        """The leader hands over."""
+        with trio.move_on_after(3.0 * self._nemesis.plan.scale):
+            await self._nemesis.changes.move_leader()
+
+    async def grow(self) -> None:
+        """A voter is added."""
+        await self._nemesis.changes.add(learner=False)
+
+    async def learner(self) -> None:
+        """A learner is added, and promoted when it has caught up."""
+        await self._nemesis.changes.add(learner=True)
+
+    async def shrink(self) -> None:
+        """A voter is removed: often the leader."""
+        nemesis = self._nemesis
+        if nemesis.majority_works(removed=1):
+            leader = self._cluster.leader_now() if nemesis.random.random() < 0.5 else None
+            await nemesis.changes.remove(nemesis.busy, leader)
+
+    async def remove_down(self) -> None:
+        """A member that is down is removed; its old directory must not bring it back; then it joins anew."""
+        nemesis = self._nemesis
+        machine = nemesis.pick(lasting=True)
+        if machine is None or not nemesis.majority_works(removed=1):
+            return
+        nemesis.busy.add(machine.name)
+        await machine.kill()
+        if not await nemesis.changes.remove_this(machine):
+            await nemesis.down(machine, machine.kill)
+            return
+        nemesis.note(machine, "its member was removed while it was down")
+        await nemesis.sleep(0.1, 2.0)
+        self._cluster.start(machine)  # whose member does not know of it
+        with trio.move_on_after(STARTED_SECONDS_MAX * nemesis.plan.scale):
+            await machine.wait_down()
+        await machine.kill()
+        machine.wipe()
+        machine.leaving = False
+        await nemesis.changes.add_again(machine)
+        nemesis.busy.discard(machine.name)
+
+    async def update_urls(self) -> None:
+        """A member is given the peer URLs that it has."""
+        nemesis = self._nemesis
+        machine = nemesis.pick()
+        if machine is not None:
+            await nemesis.changes.update(machine)
+
+    # --- other settings ---------------------------------------------------------------------------
+
+    async def other_flags(self) -> None:
+        """A member is restarted with other settings, which suit it as well."""
+        nemesis, random = self._nemesis, self._nemesis.random
+        machine = nemesis.pick()
+        if machine is None:
+            return
+        nemesis.busy.add(machine.name)
+        await machine.stop()
+        changes: dict[str, Any] = {
+            "snapshot_count": random.choice((3, 10, 1000)),
+            "snapshot_catchup_entries": random.choice((1, 10)),
+            "backend_batch_limit": random.choice((1, 1000)),
+            "max_wals": random.choice((1, 3)),
+        }
+        if random.random() < 0.3:
+            config = self._cluster.config_now(machine)
+            changes["election_timeout"] = config.election_timeout * random.choice((1.5, 2.0))
+        self._cluster.change_config(machine, **changes)
+        nemesis.note(machine, f"other settings: {changes}")
+        await nemesis.down(machine, machine.kill)
+
+    async def wrong_flags(self) -> None:
+        """A member is started with settings that do not fit its directory: refused, and nothing is changed."""
+        nemesis, random = self._nemesis, self._nemesis.random
+        machine = nemesis.pick()
+        if machine is None:
+            return
+        nemesis.busy.add(machine.name)
+        nemesis.refused.add(machine.name)
+        await machine.kill()
+        right = self._cluster.config_now(machine)
+        wrong: dict[str, Any] = {"backend": "memory"}
+        if random.random() < 0.5 and right.wal_dir is None:
+            wrong = {"wal_dir": Path(f"/{machine.name}/elsewhere")}
+        self._cluster.change_config(machine, **wrong)
+        nemesis.note(machine, f"wrong settings: {wrong}")
+        self._cluster.start(machine)
+        await machine.wait_started()
+        if machine.node is not None:
+            nemesis.unexpected.append(f"{machine.name} serves with {wrong}")
+        await machine.kill()
+        self._cluster.change_config(machine, **{name: getattr(right, name) for name in wrong})
+        nemesis.refused.discard(machine.name)
+        await nemesis.down(machine, machine.kill)
+
+    async def stranger(self) -> None:
+        """A member of another cluster has the address of one that is down, and answers in its place."""
+        nemesis = self._nemesis
+        machine = nemesis.pick()
+        if machine is None:
+            return
+        nemesis.busy.add(machine.name)
+        await machine.kill()
+        stranger = self._cluster.start_stranger(machine)
+        nemesis.note(machine, f"{stranger.name} of another cluster is at its address")
+        try:
+            await stranger.wait_started()
+            await self._fill(stranger)
+            await nemesis.sleep(1.0, 4.0)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._cluster.stop_stranger(machine, stranger)
+        await nemesis.down(machine, machine.kill)
+
+    async def _fill(self, stranger: Machine) -> None:
+        """Give it data of its own, at the revisions that the cluster has as well."""
+        client = self._cluster.client(stranger)
+        newest = self._cluster.newest_node()
+        revision = newest.store.revision if newest is not None else 0
+        try:
+            while (await client.put(b"stranger", b"")).header.revision < revision:
+                pass
+        except EtcdError as error:
+            nemesis = self._nemesis
+            nemesis.note(stranger, f"refused a put: {error.message}")
