@@ -54,6 +54,13 @@ class NodeError(TriodeError):
     """A fault of this machine: the node stops. Subclasses say which part failed."""
 
 
+class InvariantBroken(NodeError):
+    """The state contradicts the protocol or itself: stop the node, restore it from a peer or a backup.
+
+    What protects data is checked by raising this, not by `assert`, which `python -O` leaves out.
+    """
+
+
 class StorageError(NodeError):
     """Reading or writing the data directory failed; the message names the file."""
 

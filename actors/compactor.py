@@ -12,8 +12,8 @@ from ..mvcc.store import Store
 from ..rpc.pb.rpc_pb2 import CompactionRequest
 from . import proposals
 from .actor import Actor, Restart
-from .context import RaftView
 from .errors import MailboxClosed, MailboxFull
+from .leading import Leading
 from .log import Log, duration
 from .proposer import Proposer
 from .world import Clock
@@ -38,7 +38,7 @@ class Compactor(Actor[Sweep]):
         self,
         store: Store,
         proposer: Proposer,
-        raft: RaftView,
+        leading: Leading,
         clock: Clock,
         *,
         auto: AutoCompactor | None,
@@ -50,7 +50,7 @@ class Compactor(Actor[Sweep]):
         super().__init__(name="compactor")
         self._store = store
         self._proposer = proposer
-        self._raft = raft
+        self._leading = leading
         self._clock = clock
         self._auto = auto
         self._slice_keys_max = slice_keys_max
@@ -83,9 +83,11 @@ class Compactor(Actor[Sweep]):
 
     async def handle(self, batch: list[Sweep]) -> None:
         del batch
-        waiting, self._waiting = self._waiting, []
         while revision := self._store.sweeping:
+            if self._store.backend.away:
+                return  # a snapshot of the leader's brings what is to be swept, and wakes this up
             await self._sweep(revision)
+        waiting, self._waiting = self._waiting, []
         if waiting:
             self._commit()
             for then in waiting:
@@ -97,11 +99,10 @@ class Compactor(Actor[Sweep]):
         store, now = self._store, self._clock.now
         began, compacted = now(), store.counts.compacted
         while store.sweeping == revision:
+            if store.backend.away:
+                return
             started = now()
-            if (
-                not store.backend.away
-            ):  # a snapshot of the leader's brings what is to be swept with it
-                store.compaction_slice(self._slice_keys_max)
+            store.compaction_slice(self._slice_keys_max)
             self.on_slice(now() - started)
             if store.sweeping:
                 await trio.sleep(self._pause_seconds)
@@ -118,7 +119,7 @@ class Compactor(Actor[Sweep]):
 
     async def _propose_by_itself(self, auto: AutoCompactor) -> None:
         while True:
-            auto.paused = not self._raft.is_leader
+            auto.paused = not self._leading.active
             revision = auto.tick(self._clock.now(), self._store.revision)
             if revision is not None:
                 await self._compact(auto, revision)

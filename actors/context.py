@@ -20,6 +20,7 @@ from ..mvcc.watch import WatchHub
 from .answers import Header
 from .failures import refusal_of
 from .leadership import Leadership
+from .leading import Leading
 from .membership import Membership
 from .proposer import Proposer
 from .world import World
@@ -84,6 +85,7 @@ class NodeContext:
     proposer: Proposer
     quota: QuotaGuard
     raft: RaftView
+    leading: Leading
     applied_index: Callable[[], int]
     read_index: Callable[[Call, Callable[[], None]], None]
     run_applied: Callable[[Callable[[], None]], None]
@@ -114,11 +116,18 @@ class NodeContext:
     def reads_locally(self) -> bool:
         """Whether a read of the applied state is linearizable without asking anybody.
 
-        True for the single voter of a cluster: nobody else can have acknowledged anything. A leader that has been
-        removed may see a single member, too, but that is another one.
+        All reads that go past raft's ReadIndex do so by this property, and here is why they may:
+
+        * The member is the only one of the cluster, so nobody else acknowledges anything. A leader that has been
+          removed may see a single member, too, but that is another one.
+        * It is active as the leader: an entry of its own term is applied. Until then it may lack what a leader
+          before it has acknowledged: a removed one, or itself in an earlier life.
+
+        Its own writes are applied before they are acknowledged, so the applied state has them all. (The one further
+        path is raft_peer's, for a log that takes nothing more; it has the same two conditions.)
         """
         members = self.membership.members
-        return self.raft.is_leader and len(members) == 1 and self.member_id in members
+        return self.leading.active and len(members) == 1 and self.member_id in members
 
     def refusal_of(self, error: Exception, path: str = "") -> EtcdError:
         """What a client is told about an exception (see `failures`).

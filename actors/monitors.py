@@ -36,7 +36,7 @@ log = Log("triode.monitor")
 class LeaderDuty(Actor[None]):
     """Does `work` every `interval_seconds` while this member leads; what fails is tried the next time.
 
-    With `at_once` also as soon as it has begun to lead.
+    With `at_once` also as soon as it has begun to lead; see `leading` for when that is.
     """
 
     restart = Restart.PERMANENT
@@ -58,14 +58,14 @@ class LeaderDuty(Actor[None]):
         self._at_once = at_once
 
     async def run(self) -> None:
-        raft = self._node.raft
+        leading = self._node.leading
         waits = not self._at_once  # the leader may have been elected before this actor began
         while True:
             if waits:
                 with trio.move_on_after(self._interval_seconds):
                     await self._wait()
             waits = True
-            if not raft.is_leader:
+            if not leading.active:
                 continue
             try:
                 await self._work()
@@ -74,7 +74,7 @@ class LeaderDuty(Actor[None]):
 
     async def _wait(self) -> None:
         if self._at_once:
-            await self._node.raft.wait_leader_change()
+            await self._node.leading.wait_change()
         else:
             await trio.sleep_forever()
 

@@ -42,6 +42,7 @@ from .execute import Executor
 from .grpc_metrics import GrpcMetrics
 from .handover import Handover, hand_over
 from .helpers import Periodic, Tasks
+from .leading import Leading
 from .listener import Bound, bind
 from .local_client import LocalClient
 from .log import Log
@@ -187,6 +188,7 @@ class Node:
             request_ids=self.request_ids,
             request_seconds_max=REQUEST_SECONDS_BASE + 2 * config.election_timeout,
         )
+        self.leading = Leading(self.peer, lambda: self.applier.applied_term)
 
     def _make_context(self) -> None:
         config, opened = self.config, self.opened
@@ -211,6 +213,7 @@ class Node:
             proposer=proposer,
             quota=QuotaGuard(quota, self.member_id, proposer, self.tasks.spawn),
             raft=self.peer,
+            leading=self.leading,
             applied_index=lambda: self.applier.applied_index,
             read_index=self._read_index,
             run_applied=lambda work: self.applier.run_between(work),  # noqa: PLW0108  # made later
@@ -285,7 +288,7 @@ class Node:
         self.compactor = Compactor(
             context.store,
             context.proposer,
-            self.peer,
+            self.leading,
             world.clock,
             auto=auto_compactor(config.auto_compaction_mode, config.auto_compaction_retention),
             slice_keys_max=config.compaction_batch_limit,
@@ -319,7 +322,8 @@ class Node:
         self.peer.apply = self.applier.take
         self.peer.on_leader_change = self._leader_changed
         self.header.set_term(self.peer.term)
-        self.peer.on_new_term = self.header.set_term
+        self.peer.on_new_term = self._new_term
+        self.leading.on_change = self._leading_changed
         self.peer.on_hand_over = self.context.leadership.handed_over
         self.peer.on_log_full = self._log_failed
         self.applier.conf_change = self._conf_change
@@ -386,6 +390,8 @@ class Node:
                 context.hub.notify(store.revision, ())
         self.outbox.flush()
         self.snapshotter.look()
+        if self.leading.pending:
+            self.leading.look()
         if not self._led.is_set() and self._is_led():
             self._led.set()
 
@@ -394,16 +400,24 @@ class Node:
         return self.peer.leader != 0 and self.applier.applied_term == self.peer.term
 
     def _leader_changed(self, leader: int, term: int) -> None:
-        lessor, now = self.context.lessor, self.world.clock.now()
+        self.leading.look()
         if self.peer.is_leader:
-            lessor.promote(now, self.config.election_timeout)
             self.context.leadership.elected()
-        else:
-            lessor.demote()
         if leader:
             log.info("elected leader", leader=f"{leader:x}", term=term)
         else:
             log.warning("lost leader", term=term)
+
+    def _new_term(self, term: int) -> None:
+        self.header.set_term(term)
+        self.leading.look()
+
+    def _leading_changed(self, active: bool) -> None:
+        """What starts and stops at once; others look at `leading` by themselves."""
+        if active:
+            self.lessor.promote(self.world.clock.now(), self.config.election_timeout)
+        else:
+            self.lessor.demote()
 
     def _conf_change(self, change: ConfChange) -> None:
         self.snapshotter.set_conf_state(self.peer.apply_conf_change(change))
@@ -439,6 +453,7 @@ class Node:
         self.snapshotter.installed(index, snapshot.metadata.conf_state)
         self.hub.restore(self.store)
         self.broadcaster.wake()
+        self.compactor.wake()
 
     def _disk_full(self, error: DiskFull) -> None:
         self.peer.refuse_writes(error)

@@ -28,6 +28,7 @@ import trio
 from ..errors import (
     DiskFull,
     EtcdError,
+    InvariantBroken,
     RequestTimeout,
     Stopped,
     TooManyRequests,
@@ -314,12 +315,19 @@ class RaftPeer(PromptActor[Message]):
         if not len(self._rounds) or not self._node.raft.lead:
             return
         for context in self._rounds.due(now):
-            if (
-                self._log_full and self.sole_voter
-            ):  # raft waits for the log, and nobody else can lead
+            if self._log_full and self.sole_voter and self._committed_in_own_term():
+                # raft waits for the log, and nobody else can lead
                 self.apply(ServeReads(self.commit_index, self._rounds.confirmed(context)))
             else:
                 self._node.read_index(context)
+
+    def _committed_in_own_term(self) -> bool:
+        """Whether the commit index is at least that of all leaders before this one."""
+        raft = self._node.raft
+        return (
+            raft.state is StateType.LEADER
+            and raft.log.term_or_zero(raft.log.committed) == raft.term
+        )
 
     # --- what raft wants done -------------------------------------------------------------------
 
@@ -393,7 +401,8 @@ class RaftPeer(PromptActor[Message]):
     def _saved(self) -> None:
         """What was written is durable: it may be spoken of, and applied."""
         ready = self._saving
-        assert ready is not None, "a save is answered once"
+        if ready is None:
+            raise InvariantBroken("a save was answered twice")
         if ready.snapshot is not None:
             self._storage.apply_snapshot(ready.snapshot)
             self.last_index = self._storage.last_index()
@@ -413,8 +422,8 @@ class RaftPeer(PromptActor[Message]):
     def _advance(self, ready: Ready) -> None:
         """Tell raft that it is done, what was handed to the applier included.
 
-        While that installs a snapshot, entries wait there. This is of no matter for most of them, but raft must not
-        take a membership change for applied that is not: then the next Ready waits.
+        While that installs snapshots, entries wait there. This is of no matter for most of them, but raft must not
+        take a membership change for applied that is not: then the next Ready waits until all are installed.
         """
         if self._installing and any(
             entry.type is not EntryType.NORMAL for entry in ready.committed_entries

@@ -6,7 +6,7 @@ state contradicts the protocol, nothing it would do from here on can be trusted,
 
 from __future__ import annotations
 
-from ..errors import NodeError, TriodeError
+from ..errors import InvariantBroken, TriodeError
 
 __all__ = [
     "RaftError",
@@ -75,7 +75,3 @@ class StepPeerNotFound(RaftError):
 
 class ConfChangeRefused(RaftError):
     """A membership change that the present configuration does not allow."""
-
-
-class InvariantBroken(NodeError):
-    """The state contradicts the protocol: stop the node, restore it from a peer or a backup."""
