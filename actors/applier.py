@@ -7,7 +7,9 @@ A snapshot from the leader takes the place of everything. Its content goes into 
 which may take seconds; what comes to the applier meanwhile waits, and reads that need the engine are refused.
 
 A request that fails (`EtcdError`) fails alike on every member: that is a result, and it is sent to the
-client. Any other exception means that this member can no longer follow the others: the node stops.
+client. Any other exception means that this member can no longer follow the others: the node stops. It may have
+come in the middle of an entry, whose index stands in the buffer already; so from that moment on nobody can
+commit the buffer, and the next start executes the entry again, as a whole.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ import attrs
 
 from ..backends.buffer import Backend
 from ..backends.contract import Engine, View
-from ..errors import CorruptData, DiskFull, EtcdError, LeaderChanged, Stopped, TooManyRequests
+from ..errors import (
+    CorruptData,
+    DiskFull,
+    EtcdError,
+    InvariantBroken,
+    LeaderChanged,
+    Stopped,
+    TooManyRequests,
+)
 from ..mvcc.restore import Restored, read_state
 from ..raft.codec import decode_conf_change
 from ..raft.types import NO_NODE, ConfChange, Entry, EntryType, Snapshot
@@ -116,7 +126,8 @@ class Applier(PromptActor[Message]):
 
     def run_between(self, work: Callable[[], None]) -> None:
         """Have `work` done between two entries, see `Run`; raises TooManyRequests, or Stopped."""
-        if len(self.mailbox) >= RUNS_WAITING_MAX:  # the rest of the mailbox is for the entries
+        waiting = len(self.mailbox) + len(self._after_install)
+        if waiting >= RUNS_WAITING_MAX:  # the rest of the mailbox is for the entries
             raise TooManyRequests
         try:
             self.ref.tell(Run(work))
@@ -124,27 +135,15 @@ class Applier(PromptActor[Message]):
             raise Stopped from None
 
     def handle_now(self, batch: list[Message]) -> None:
-        if self._installing:
-            self._after_install += batch
+        if self._installing:  # a commit that is due comes again
+            self._after_install += [one for one in batch if type(one) is not CommitBackend]
             return
         started = self._world.clock.now()
-        commit = False
-        for message in batch:
-            if type(message) is Apply:
-                self._apply(message.entries)
-            elif type(message) is ServeReads:
-                self._waiting.append(message)
-            elif type(message) is Run:
-                message.work()
-            elif type(message) is Install:
-                self._installing = True
-                self.nursery.start_soon(self._install, message)
-            else:
-                commit = True
-        if self._waiting:
-            self._serve_reads()
-        if commit or self._store.backend.pending_ops >= self._batch_limit:
-            self.commit()
+        try:
+            self._work(batch)
+        except BaseException as error:
+            self._store.backend.refuse_commits(error)
+            raise
         self.after_batch()
         now = self._world.clock.now()
         if self._oldest is not None:
@@ -160,6 +159,28 @@ class Applier(PromptActor[Message]):
                 messages=len(batch),
             )
 
+    def _work(self, batch: list[Message]) -> None:
+        """Everything up to an install; what comes after it waits until that is done."""
+        commit = False
+        for message in batch:
+            if type(message) is Apply:
+                self._apply(message.entries)
+            elif type(message) is ServeReads:
+                self._waiting.append(message)
+            elif type(message) is Run:
+                message.work()
+            elif type(message) is Install:
+                self._installing = True
+                self._after_install = batch[batch.index(message) + 1 :]
+                self.nursery.start_soon(self._install, message)
+                break
+            else:
+                commit = True
+        if self._waiting:
+            self._serve_reads()
+        if commit or self._store.backend.pending_ops >= self._batch_limit:
+            self.commit()
+
     def _apply(self, entries: Sequence[Entry]) -> None:
         by_index = self._pending.by_index
         store = self._store
@@ -167,7 +188,10 @@ class Applier(PromptActor[Message]):
             self._oldest = by_index.get(entries[0].index)
         for entry in entries:
             term, index, kind, data = entry
-            assert index == self.applied_index + 1, "no entry is left out"
+            if index != self.applied_index + 1:
+                raise InvariantBroken(
+                    f"entry {index} was to be applied after entry {self.applied_index}"
+                )
             call = by_index.pop(index, None) if by_index else None
             if call is not None and call.term != term:
                 call.refuse(LeaderChanged())
@@ -214,18 +238,29 @@ class Applier(PromptActor[Message]):
 
     async def _install(self, message: Install) -> None:
         """See the module; the engine changes in one transaction, so a crash leaves the old state or the new."""
-        meta, backend = message.snapshot.metadata, self._store.backend
+        try:
+            await self._install_state(message.snapshot)
+        except BaseException as error:
+            self._store.backend.refuse_commits(error)
+            raise
+        self._installing = False
+        waiting, self._after_install = self._after_install, []
+        message.done()
+        self.handle_now(waiting)
+
+    async def _install_state(self, snapshot: Snapshot) -> None:
+        meta, backend = snapshot.metadata, self._store.backend
         started = self._world.clock.now()
         log.info(
             "applying snapshot", current_applied_index=self.applied_index, incoming_index=meta.index
         )
-        with self.read_snapshot(message.snapshot) as content:
+        with self.read_snapshot(snapshot) as content:
             engine = backend.replacing()
             try:
                 state = await self._world.in_thread(lambda: take_over(engine, content))
             finally:
                 backend.replaced(engine)
-        self.restore(message.snapshot, state)
+        self.restore(snapshot, state)
         if self._store.consistent_index > meta.index:
             raise CorruptData(
                 f"the snapshot at log index {meta.index} has a state of {self._store.consistent_index}"
@@ -235,10 +270,6 @@ class Applier(PromptActor[Message]):
         self._pending.installed(meta.index, meta.term)
         took = duration(self._world.clock.now() - started)
         log.info("applied snapshot", applied_index=meta.index, took=took)
-        self._installing = False
-        waiting, self._after_install = self._after_install, []
-        message.done()
-        self.handle_now(waiting)
 
     def _serve_reads(self) -> None:
         still = []

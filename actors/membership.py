@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from ..backends.buffer import Backend
-from ..errors import EtcdError
+from ..errors import EtcdError, InvariantBroken
 from ..raft.types import ConfChange, ConfChangeType, ConfState
 from . import membership_changes
 from .member import Member, cluster_id, go_json, member_id
@@ -131,7 +131,8 @@ class Membership:
 
     def add(self, member: Member) -> None:
         """Add or replace a member."""
-        assert member.id not in self.removed, "a removed ID never comes back"
+        if member.id in self.removed:
+            raise InvariantBroken(f"member {member.id:x} was removed, and is to be added again")
         self.members[member.id] = member
         self._backend.put(MEMBERS, b"%x" % member.id, member.to_json())
 

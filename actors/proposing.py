@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..errors import (
     EtcdError,
+    InvariantBroken,
     NoLeader,
     NoSpace,
     NotLeader,
@@ -162,7 +163,8 @@ class Proposing:
                 call.term = term
                 pending.by_id[call.request_id] = call
             return
-        assert last - first + 1 == len(calls), "a batch is appended whole"
+        if last - first + 1 != len(calls):
+            raise InvariantBroken(f"of {len(calls)} proposals {last - first + 1} were appended")
         if by_index and not by_index.keys().isdisjoint(range(first, last + 1)):
             for index, call in enumerate(calls, first):
                 pending.appended(call, index, term)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
+from ..errors import InvariantBroken
 from .bbolt_format import (
     BRANCH_ELEMENT,
     BRANCH_PAGE,
@@ -79,7 +80,8 @@ class _Tree:
         used = PAGE.size
         for row in rows:
             key, value = row
-            assert 0 < len(key) <= KEY_BYTES_MAX, "bbolt has no such keys"
+            if not 0 < len(key) <= KEY_BYTES_MAX:
+                raise InvariantBroken(f"bbolt has no keys of {len(key)} bytes")
             size = _ELEMENT_BYTES + len(key) + len(value)
             if used + size > PAGE_BYTES and leaf:
                 yield from self._leaf(leaf, used)
@@ -200,7 +202,8 @@ def _chunks(
         next_page = tree.next
     parts += (_encode(page, BUCKET_ELEMENT) for page in top_pages)
     written += sum(map(len, parts))
-    assert written == size, "the view moved between the two passes"
+    if written != size:
+        raise InvariantBroken("the view has changed between the two passes")
     yield b"".join(parts)
 
 

@@ -10,7 +10,8 @@ itself; the applier asks `full` after each entry, or lets a timer run out.
 
 When a commit fails because the disk is full, the batch stays here and is still read, so a node can go
 on serving reads, and committing again is sound. Any other failure is final, as nobody knows what the file holds
-now: whoever else commits before the node has stopped is told the same.
+now: whoever else commits before the node has stopped is told the same. So it is when an entry fails half-way
+(`refuse_commits`): what is buffered then belongs to no index.
 """
 
 from __future__ import annotations
@@ -160,6 +161,14 @@ class Backend:
         if self._batch:
             self._write()
             self._start_batch()
+
+    def refuse_commits(self, error: BaseException) -> None:
+        """From now on every commit raises StorageError: executing an entry has failed with `error`, half-way."""
+        if self._failed is None:
+            self._failed = StorageError(
+                f"nothing is committed any more, as an entry failed: {error!r}"
+            )
+            self._failed.__cause__ = error
 
     def _write(self) -> None:
         try:

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 from sortedcontainers import SortedList
 
+from ..errors import InvariantBroken
 from .revision import MAIN_SHIFT, TOMBSTONE, bound_after
 
 __all__ = ["Index", "KeyIndex"]
@@ -61,7 +62,10 @@ class KeyIndex:
 
     def put(self, packed: int, created: int, version: int) -> None:
         """Record a change; a tombstone has created = version = 0."""
-        assert packed > self.modified, "revisions of a key only grow"
+        if packed <= self.modified:
+            raise InvariantBroken(
+                f"revisions of {self.key!r} do not grow: {packed} after {self.modified}"
+            )
         if self.history is None:
             self.history = [self.modified]
         else:
@@ -136,7 +140,8 @@ class Index:
 
     def remove(self, entry: KeyIndex) -> None:
         """Remove a deleted key whose history is compacted away."""
-        assert entry.version == 0, "only deleted keys leave the index"
+        if entry.version:
+            raise InvariantBroken(f"{entry.key!r} is not deleted, but was to leave the index")
         self.ordered().remove(entry.key)
         del self.keys[entry.key]
         self.dead.discard(entry.key)

@@ -33,7 +33,13 @@ from collections.abc import Callable
 import attrs
 
 from ..backends.buffer import Backend
-from ..errors import LeaseExist, LeaseNotFound, LeaseTTLTooLarge, NotPrimaryLessor
+from ..errors import (
+    InvariantBroken,
+    LeaseExist,
+    LeaseNotFound,
+    LeaseTTLTooLarge,
+    NotPrimaryLessor,
+)
 from .lease_promotion import REVOKES_PER_SECOND, renew_all
 from .lease_queue import LeaseQueue
 from .lease_record import BUCKET, FOREVER, NO_LEASE, Lease, decode, encode, key_of
@@ -169,7 +175,8 @@ class Lessor:
         lease = self._leases.get(lease_id)
         if lease is None:
             raise LeaseNotFound
-        assert self.attached.get(key, lease_id) == lease_id
+        if self.attached.get(key, lease_id) != lease_id:
+            raise InvariantBroken(f"{key!r} is tied to another lease than {lease_id:x}")
         lease.keys.add(key)
         self.attached[key] = lease_id
 

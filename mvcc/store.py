@@ -19,7 +19,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..backends.buffer import Backend
-from ..errors import Compacted, CorruptData, FutureRev, KeyNotFound, LeaseNotFound
+from ..errors import (
+    Compacted,
+    CorruptData,
+    FutureRev,
+    InvariantBroken,
+    KeyNotFound,
+    LeaseNotFound,
+)
 from .cache import CACHE_BYTES, CACHE_FILL_KEYS_MAX, ValueCache
 from .compaction import COMPACTION_KEYS_MAX, HASHES_KEPT_MAX, Compactor
 from .counts import Counts
@@ -209,7 +216,8 @@ class Store:
 
     def _complete(self) -> None:
         """End a write: its changes, if any, become a revision."""
-        assert self._changes <= SUB_MAX, "one revision holds 2**31 changes"
+        if self._changes > SUB_MAX:
+            raise InvariantBroken(f"{self._changes} changes do not fit into one revision")
         self.revision = self.latest
         self._changes = 0
 

@@ -42,6 +42,7 @@ from collections.abc import Callable, Iterable
 import attrs
 from sortedcontainers import SortedDict
 
+from ..errors import InvariantBroken
 from .events import Event, History
 from .watch_catchup import Past, Rotation
 from .watch_delivery import Delivery
@@ -111,7 +112,8 @@ class WatchHub:
 
     def notify(self, revision: int, events: Iterable[Event]) -> None:
         """Hand out a batch: all `events` after the last one, up to and including `revision`."""
-        assert revision >= self.revision
+        if revision < self.revision:
+            raise InvariantBroken(f"watches were told of {self.revision}, now of {revision}")
         if revision == self.revision:
             return
         woken = self._wake_waiting(revision)
@@ -125,7 +127,8 @@ class WatchHub:
             delivery = Delivery(self._header, self._past.prev_kv)
             refused = delivery.send(self._synced, events)
             for watcher, next_revision in refused.items():
-                assert start <= next_revision <= revision
+                if not start <= next_revision <= revision:
+                    raise InvariantBroken(f"a watch goes on at {next_revision}, after {revision}")
                 self._synced.remove(watcher)
                 self._lag(watcher, next_revision)
             self._events_total += delivery.events
@@ -316,7 +319,8 @@ class WatchHub:
         history = self._past.history(start, revisions_max)
         self._pace(history, revisions_max)
         next_revision = min(history.next_revision, self.revision + 1)
-        assert next_revision > start
+        if next_revision <= start:
+            raise InvariantBroken(f"the history after {start} ends at {next_revision}")
         events = [event for event in history.events if event.mod_revision < next_revision]
         index = InterestIndex()
         served = [watcher for watcher in chosen if watcher.next_revision < next_revision]

@@ -16,6 +16,7 @@ from ...errors import (
     DiskFull,
     DowngradeInProcess,
     InvalidDowngradeTargetVersion,
+    InvariantBroken,
     NoInflightDowngrade,
     NotLeader,
     TooManyRequests,
@@ -253,7 +254,8 @@ class MaintenanceService:
                 await sender.send(
                     int_field(2, remaining) + bytes_field(3, piece) + _STORAGE_VERSION_FIELD
                 )
-            assert remaining == 0, "an image is as long as it said"
+            if remaining:
+                raise InvariantBroken(f"{remaining} bytes are missing at the end of an image")
         await sender.send(bytes_field(3, digest.digest()) + _STORAGE_VERSION_FIELD)
         took = self._now() - started
         self.on_snapshot(took)

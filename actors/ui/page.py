@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from ...errors import InvariantBroken
 from ...rpc.http_reply import HttpReply
 
 __all__ = ["SCRIPTS", "STYLES", "headers_for_data", "page"]
@@ -73,7 +74,8 @@ def page() -> HttpReply:
     """The document and its headers."""
     style = "\n" + "\n".join(_read(name) for name in STYLES)
     script = "\n" + "\n".join(_read(name) for name in SCRIPTS)
-    assert "</" not in script, "a script must not look like its own end"
+    if "</" in script:
+        raise InvariantBroken("a script must not look like its own end")
     document = _read("page.html").replace(STYLE_MARK, style).replace(SCRIPT_MARK, script)
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
