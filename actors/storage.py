@@ -1,6 +1,7 @@
 """The data directory of a member: what is in it, who may open it, and where the log starts.
 
     DATA/.lock                   held as long as the node lives; a `wal-dir` of its own has one beside it
+    DATA/member/forgetful.json   what a member leaves whose engine keeps nothing; see `engine_marker`
     DATA/member/snap/db.sqlite   the backend (its name is the engine's)
     DATA/member/wal/             the raft log, in etcd's format
 
@@ -11,7 +12,7 @@ come from a lost or exchanged file: a backend that is older than the log's begin
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -20,14 +21,16 @@ import attrs
 from ..backends.buffer import Backend
 from ..backends.contract import EngineOptions
 from ..backends.lock import Lock
-from ..config import Config
+from ..config import Config, parse_initial_cluster
 from ..errors import CorruptData, DiskFull, StorageError
 from ..raft.disk import Disk
 from ..raft.storage import MemoryStorage
 from ..raft.types import ConfState, HardState, Snapshot, SnapshotMetadata
 from ..raft.wal import SEGMENT_BYTES, WAL, Metadata, WalSnapshot
+from .engine_marker import Directory, check_engine, check_identity, leave_mark
 from .force_new import force_new
 from .log import Log
+from .member import member_id
 from .snapshot_files import SnapshotFiles
 from .world import World
 
@@ -76,6 +79,8 @@ class OpenedStorage:
     found: OpenedLog | None = None
     locks: Sequence[Lock] = ()
     segment_bytes: int | None = None
+    marks: Callable[[int], None] | None = None
+    """Checks a new member's ID, and leaves the mark of an engine that keeps nothing."""
 
     @property
     def log(self) -> OpenedLog:
@@ -85,6 +90,8 @@ class OpenedStorage:
 
     def begin(self, member_id: int, cluster_id: int) -> None:
         """Make the log of a new member; raises StorageError."""
+        if self.marks is not None:
+            self.marks(member_id)
         wal = None
         if self.wal_dir is not None:
             metadata = Metadata(node_id=member_id, cluster_id=cluster_id).encode()
@@ -123,12 +130,26 @@ def open_storage(config: Config, world: World) -> OpenedStorage:
         StorageError: the directory cannot be used.
     """
     disk = world.disk
-    if not world.engine_class(config.backend).durable:
-        backend = _open_backend(config, world, None)
-        return OpenedStorage(backend, disk, SnapshotFiles(disk, None))
+    durable = world.engine_class(config.backend).durable
     data_dir = data_dir_of(config)
     snap_dir = data_dir / "member" / "snap"
     wal_dir = config.wal_dir or data_dir / "member" / "wal"
+    directory = Directory(data_dir, wal_dir)
+    check_engine(disk, directory, config.backend, durable=durable)
+    if config.initial_cluster_state == "new":  # its settings say who it is; others are told
+        urls = parse_initial_cluster(config.initial_cluster).get(
+            config.name, config.initial_advertise_peer_urls
+        )
+        check_identity(disk, directory, member_id(urls, config.initial_cluster_token))
+
+    def marks(member_id: int) -> None:
+        check_identity(disk, directory, member_id)
+        if not durable and _relied_on(config):
+            leave_mark(disk, directory, config, member_id)
+
+    if not durable:
+        backend = _open_backend(config, world, None)
+        return OpenedStorage(backend, disk, SnapshotFiles(disk, None), marks=marks)
     with ExitStack() as undo:
         locks = _lock(world, data_dir, snap_dir, config.wal_dir, undo)
         _refuse_etcds(disk, snap_dir)
@@ -137,7 +158,7 @@ def open_storage(config: Config, world: World) -> OpenedStorage:
         _defragment(backend, config.bootstrap_defrag_threshold_megabytes)
         snapshots = SnapshotFiles(disk, snap_dir)
         opened = OpenedStorage(
-            backend, disk, snapshots, data_dir, wal_dir, None, locks, world.segment_bytes
+            backend, disk, snapshots, data_dir, wal_dir, None, locks, world.segment_bytes, marks
         )
         snapshots.remove_torn()
         opened.found = _find_log(world, wal_dir, backend, snapshots)
@@ -145,6 +166,12 @@ def open_storage(config: Config, world: World) -> OpenedStorage:
             _force_new(opened.found)
         undo.pop_all()
     return opened
+
+
+def _relied_on(config: Config) -> bool:
+    """Whether others count on what a member that keeps nothing has told them."""
+    several = len(parse_initial_cluster(config.initial_cluster)) > 1
+    return several or config.initial_cluster_state == "existing"
 
 
 def _lock(

@@ -138,7 +138,7 @@ class RealDisk:
         with _naming(path, "list"):
             try:
                 return sorted(each.name for each in path.iterdir())
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return []
 
     def make_dir(self, path: Path) -> None:

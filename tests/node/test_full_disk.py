@@ -238,7 +238,7 @@ async def test_failed_disk_during_start_ends_the_start(machine_of: Machines) -> 
     machine = machine_of(1)
 
     def fault(name: str, path: Path) -> None:
-        if name == "fdatasync" and len(machine.log) > 12:
+        if name == "fdatasync" and len(machine.log) > 14:
             raise StorageError(f"cannot sync {path}: Input/output error")
 
     machine.fault = fault
