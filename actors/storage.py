@@ -270,7 +270,10 @@ def _read_log(
     metadata = Metadata.decode(contents.metadata)
     storage = RestartedLog()
     if start.index:
-        assert start.conf_state is not None, "a snapshot beyond index 0 has a membership"
+        if start.conf_state is None:
+            raise CorruptData(
+                f"the log in {wal_dir} has a snapshot at {start.index} without members"
+            )
         meta = SnapshotMetadata(start.conf_state, start.index, start.term)
         storage.apply_snapshot(Snapshot(b"", meta))
     storage.append(contents.entries)

@@ -184,7 +184,11 @@ class Engine(Reader):
 
     @abstractmethod
     def sync(self) -> None:
-        """Return when everything that was committed before the call survives a loss of power."""
+        """Return when everything that was committed before the call survives a loss of power.
+
+        By earlier processes, too: what `open` finds may be in the page cache only, and if an fsync of theirs has
+        failed, the kernel calls it clean and writes nothing. So it has to be written anew.
+        """
 
     @abstractmethod
     def defragment(self) -> None:

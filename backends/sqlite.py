@@ -13,7 +13,10 @@ checksummed transactions there, so the file opens at some committed batch: what 
 since the raft log replays the rest. `sync` makes all of it durable: it fsyncs the -wal file, then
 copies its frames into the main file (a passive checkpoint, which waits for nobody). Both happen on
 descriptors of their own, so `sync` can run on a worker thread while commits go on. If nobody calls it,
-SQLite checkpoints within a commit when the -wal file reaches `WAL_BYTES_MAX`.
+SQLite checkpoints within a commit when the -wal file reaches `WAL_BYTES_MAX`. A -wal file that an earlier process
+has left is written anew before it is opened: after an fsync that failed its pages count as clean, though
+the disk does not have them, and a checkpoint must not change the main file before they are durable.
+(The main file needs no such care: as long as a checkpoint has not synced it, the -wal file has all of it.)
 
 **Views** are read transactions on a connection of their own: SQLite keeps the frames they need. A view
 that stays open keeps the -wal file growing.
@@ -55,6 +58,7 @@ WAL_BYTES_MAX: Final = 64 << 20
 """Size of the -wal file at which a commit checkpoints it, in the foreground."""
 WAL_BYTES_DUE: Final = 8 << 20
 """Growth of the -wal file since the last `sync` from which `sync_due` asks for another."""
+REWRITE_BYTES: Final = 1 << 20
 COMMIT_BYTES: Final = 3 * PAGE_BYTES
 """What a commit adds to the -wal file, however little it writes: a table's, its index's and a first page."""
 
@@ -84,6 +88,7 @@ class SqliteEngine(SqliteReader, Engine):
         with ExitStack() as undo:
             undo.callback(lock.release)
             _prepare_file(path, create=options.create)
+            _write_anew(path.with_name(path.name + "-wal"))
             try:
                 connection = connect(path, cache_bytes=options.cache_bytes)
                 undo.callback(connection.close)
@@ -241,6 +246,20 @@ def _prepare_file(path: Path, *, create: bool) -> None:
             f"{path}: this is a bbolt file, written by etcd; "
             "bring its data over with `triodeutl snapshot restore`"
         )
+
+
+def _write_anew(wal: Path) -> None:
+    """Make all pages of a -wal file that is there dirty, and sync it; its content stays as it is."""
+    try:
+        with wal.open("r+b") as file:
+            at = 0
+            while part := os.pread(file.fileno(), REWRITE_BYTES, at):
+                at += os.pwrite(file.fileno(), part, at)
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        fail_os(wal, "writing it anew", error)
 
 
 def _fsync(path: Path) -> None:

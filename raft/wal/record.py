@@ -33,6 +33,7 @@ from collections.abc import Sequence
 import attrs
 from google_crc32c import extend
 
+from ...errors import InvariantBroken
 from ...protowire import LOW_14, bytes_field, fields, uvarint, varint
 from ..codec import decode_conf_state, encode_conf_state, encode_entries
 from ..types import ConfState, Entry, HardState
@@ -94,7 +95,8 @@ class WalSnapshot:
     conf_state: ConfState | None = None
 
     def encode(self) -> bytes:
-        assert self.index == 0 or self.conf_state is not None
+        if self.index and self.conf_state is None:
+            raise InvariantBroken(f"the snapshot at index {self.index} has no membership")
         head = b"\x08%b\x10%b" % (varint(self.index), varint(self.term))
         if self.conf_state is None:
             return head

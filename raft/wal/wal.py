@@ -14,6 +14,11 @@ Rules of use:
 * Any failure is final. A failed write may have left half a record, and a failed fdatasync has
   dropped data (see `disk`), so from then on every call raises StorageError. Open the log
   again, which finds the last record that is whole.
+* `read_all` writes the last file anew. What it reads may be in the page cache only: not just after the
+  death of a process, but also after a failed fdatasync, when the kernel calls the pages clean although
+  the disk does not have them. Syncing these again would write nothing, and what is acknowledged on
+  top of them would be lost with them at the next loss of power. Only the last file can have such
+  pages, as no file is begun before the one before it is durable.
 
 Locking the data directory against a second process is the caller's part.
 """
@@ -24,7 +29,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...errors import StorageError
+from ...errors import InvariantBroken, StorageError
 from ..disk import Disk, DiskFile
 from ..types import Entry, HardState
 from .record import (
@@ -49,6 +54,8 @@ from .segment import (
 )
 
 __all__ = ["WAL"]
+
+REWRITE_BYTES = 1 << 20  # at a time
 
 
 class WAL:
@@ -148,7 +155,7 @@ class WAL:
     def read_all(self) -> Contents:
         """Read the log, repair its end if a crash tore it, and make it ready for appending.
 
-        All that is returned is durable.
+        All that is returned is durable, see the head of the module.
         Raises CorruptData, naming file and offset, for anything that no crash explains.
         """
         assert self._file is None
@@ -157,7 +164,10 @@ class WAL:
         if tail.torn:
             self.repaired = cut_tail(disk, directory, tail)
             replay, tail = self._read()
-            assert tail.torn is None, "a cut file ends with a whole record"
+            if tail.torn is not None:
+                raise InvariantBroken(
+                    f"{tail.segment.name} was cut, and is torn again: {tail.torn}"
+                )
         contents = replay.finish(directory)
         self.snapshot = replay.snapshot
         self.metadata, self.hard_state = contents.metadata, contents.hard_state
@@ -171,9 +181,21 @@ class WAL:
                 # records would lead up to them.
                 self._file.truncate(tail.end)
             self._file.preallocate(self.segment_bytes)
-            # After the mere death of the process, what was read may be in the page cache only.
+            self._write_anew(directory / tail.segment.name)
             self._file.fdatasync()
+            disk.fsync_dir(directory)
         return contents
+
+    def _write_anew(self, path: Path) -> None:
+        """Make all pages of the present file dirty, up to where it is used. Each keeps its content.
+
+        So a loss of power in the middle does no harm: what the disk has of a page is what it had before,
+        which was never acknowledged if it is another content, or this one.
+        """
+        assert self._file is not None
+        data = self._disk.map(path)
+        for at in range(0, self._offset, REWRITE_BYTES):
+            self._file.write_at(at, bytes(data[at : min(at + REWRITE_BYTES, self._offset)]))
 
     def _read(self) -> tuple[Replay, Tail]:
         where = (self._disk, self.directory, self._segments)
@@ -203,8 +225,10 @@ class WAL:
         crc, last_index = self._crc, self.last_index
         if entries:
             first, last_index = entries[0].index, entries[-1].index
-            assert 0 < first <= self.last_index + 1, "entries leave a gap in the log"
-            assert last_index == first + len(entries) - 1, "entries do not follow each other"
+            if not 0 < first <= self.last_index + 1:
+                raise InvariantBroken(f"entry {first} would leave a gap after {self.last_index}")
+            if last_index != first + len(entries) - 1:
+                raise InvariantBroken(f"{len(entries)} entries from {first} on end at {last_index}")
             crc = append_entries(parts, entries, crc)
         if hard_state is not None and hard_state != _NO_STATE:
             crc = append_state(parts, hard_state, crc)
@@ -323,7 +347,10 @@ class WAL:
 
     def release_to(self, index: int) -> None:
         """Allow `purge` to delete the files that hold no entry after `index` (of a snapshot)."""
-        assert index <= self.last_index
+        if index > self.last_index:
+            raise InvariantBroken(
+                f"entries up to {index} were released, but {self.last_index} is the last"
+            )
         at = covering(self._segments, index)
         if at is not None:
             self._released = max(self._released, self._segments[at].sequence)

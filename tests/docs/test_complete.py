@@ -33,6 +33,8 @@ OTHERS = {
     "--durable",
     "--one-core",
     "--layouts",
+    "--against",
+    "--rounds",
 }  # of etcdctl and the benchmarks
 OTHERS |= {"--kills", "--side", "--endpoints"}  # of the benchmarks of clusters, and of etcdctl
 OTHERS |= {"--rewrite", "--seed", "--seeds", "--trace", "--processes"}  # of the simulators

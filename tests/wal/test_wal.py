@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triode.errors import CorruptData, DiskFull, StorageError
+from triode.errors import CorruptData, DiskFull, InvariantBroken, StorageError
 from triode.raft.simulated_disk import SimulatedDisk
 from triode.raft.types import Entry, HardState
 from triode.raft.wal import WAL, Metadata, Segment, WalSnapshot, verify
@@ -135,7 +135,7 @@ def test_entries_leave_no_gap(
 ) -> None:
     wal = small_log(simulated_disk, directory)
     wal.save(None, [Entry(1, 1)])
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvariantBroken):
         wal.save(None, [Entry(1, index) for index in indexes])
     wal.save(None, [Entry(1, 2)])
     assert _reopen(wal, simulated_disk).last_index == 2
