@@ -25,6 +25,7 @@ __all__ = [
     "Identity",
     "headers_of",
     "incompatible",
+    "of_other_cluster",
     "parse_id",
     "sender_of",
 ]
@@ -98,6 +99,16 @@ def incompatible(headers: Mapping[str, str], cluster_id: int, version: str) -> s
     if headers.get("x-etcd-cluster-id", "") != f"{cluster_id:x}":
         return CLUSTER_MISMATCH
     return None
+
+
+def of_other_cluster(headers: Mapping[str, str], cluster_id: int) -> bool:
+    """Whether a request or a reply says that it comes from another cluster; one that says nothing may be ours.
+
+    An address may be used again by a member of another cluster. What it says of itself, a hash for one, is not to
+    be taken for a word of ours. Source: etcd's hashKVHandler, which answers 412.
+    """
+    given = headers.get("x-etcd-cluster-id", "")
+    return bool(given) and parse_id(given) != cluster_id
 
 
 def sender_of(headers: Mapping[str, str]) -> tuple[int, tuple[str, ...]] | None:

@@ -6,16 +6,19 @@ them last; a request to another member is answered by that member's node itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from ..actors.actor import Actor, Restart
+from ..actors.peers.client import refuse_strangers
 from ..actors.peers.contract import IncomingSnapshot, OutgoingSnapshot, PeerOwner, PeerReply
 from ..errors import TriodeError
 from ..raft.types import Message
+from ..rpc.peer_heads import CLUSTER_MISMATCH, of_other_cluster
 from .errors import ConnectionLost
 from .network import Network
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 __all__ = ["SimulatedPeers"]
+
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class _Broken(Exception):
@@ -102,16 +108,23 @@ class SimulatedPeers(Actor[None]):
                 raise ConnectionRefusedError(f"member {member:x} is down")
             try:
                 async with other.machine.connected():
-                    reply = await other.answer(verb, target, body)
+                    headers = {"x-etcd-cluster-id": f"{self.owner.cluster_id:x}"}
+                    reply = await other.answer(verb, target, body, headers)
             except ConnectionLost as error:
                 raise ConnectionResetError(f"member {member:x} is gone") from error
             await self._travel(member, self.member_id)
+            refuse_strangers(reply, self.owner.cluster_id)
             return reply
         raise TimeoutError(f"member {member:x} did not answer {target}")
 
-    async def answer(self, verb: str, target: str, body: bytes) -> PeerReply:
-        """What the owner answers to a request of another member, with the headers of the real links."""
-        reply = await self.owner.answer(verb, target, body)
+    async def answer(
+        self, verb: str, target: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> PeerReply:
+        """What the owner answers to a request of another member, with the headers and checks of the real links."""
+        if of_other_cluster(headers, self.owner.cluster_id):
+            reply: PeerReply | None = PeerReply(412, {}, CLUSTER_MISMATCH.encode())
+        else:
+            reply = await self.owner.answer(verb, target, body)
         reply = reply or PeerReply(404, {}, b"404 page not found\n")
         cluster = {"x-etcd-cluster-id": f"{self.owner.cluster_id:x}"}
         return attrs.evolve(reply, headers={**reply.headers, **cluster})

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import h11
 import trio
 
-from ...rpc.peer_heads import headers_of
+from ...rpc.peer_heads import headers_of, of_other_cluster
 from ..actor import takes_tasks
 from ..transport import Transport
 from .contract import PeerReply
@@ -18,7 +18,9 @@ from .dial import dial
 from .home import Home
 from .urls import UrlPicker
 
-__all__ = ["HttpExchange", "PeerClient", "write_all"]
+__all__ = ["HttpExchange", "PeerClient", "refuse_strangers", "write_all"]
+
+STRANGER = 412  # "Precondition Failed": how a member of another cluster refuses
 
 HEADER_BYTES_MAX = 64 * 1024
 REPLY_BYTES_MAX = 100 * 1024 * 1024  # a lease may have many keys; as in etcd
@@ -105,6 +107,16 @@ class HttpExchange:
         return False
 
 
+def refuse_strangers(reply: PeerReply, cluster_id: int) -> None:
+    """Raise OSError for the reply of a member of another cluster, which may have the address by now.
+
+    Its refusal to talk to us (412) is read as that.
+    """
+    if reply.status != STRANGER and of_other_cluster(reply.headers, cluster_id):
+        other = reply.headers["x-etcd-cluster-id"]
+        raise OSError(f"the member at that address belongs to another cluster, {other}")
+
+
 class PeerClient:
     """Requests to one member at whichever of its URLs answers."""
 
@@ -141,7 +153,9 @@ class PeerClient:
                 data += http.body(body, last=True)
             await write_all(http.transport, data, seconds_max)
             head = await http.reply_head()
-            return PeerReply(head.status_code, headers_of(head.headers), await http.reply_body())
+            reply = PeerReply(head.status_code, headers_of(head.headers), await http.reply_body())
+            refuse_strangers(reply, self._home.identity.cluster_id)
+            return reply
 
     @asynccontextmanager
     async def exchange(self, seconds_max: float | None) -> AsyncIterator[HttpExchange]:

@@ -13,8 +13,9 @@ from ...rpc.peer_heads import CLUSTER_MISMATCH, INCOMPATIBLE, headers_of
 from ..log import Log
 from ..policy import Backoff
 from ..transport import Transport
-from .client import HttpExchange, PeerClient, write_all
+from .client import HttpExchange, PeerClient, refuse_strangers, write_all
 from .codec import AppendDecoder, MessageDecoder
+from .contract import PeerReply
 from .home import Home
 from .status import PeerStatus
 from .urls import UrlPicker
@@ -122,8 +123,10 @@ class StreamReader:
         head = http.head("GET", target, identity.headers(self._member), 0)
         await write_all(http.transport, head, home.write_seconds_max)
         reply = await http.reply_head()
+        headers = headers_of(reply.headers)
+        refuse_strangers(PeerReply(reply.status_code, headers, b""), identity.cluster_id)
         if reply.status_code == 200:
-            coding = headers_of(reply.headers).get("transfer-encoding", "")
+            coding = headers.get("transfer-encoding", "")
             return Unchunker() if coding.lower() == "chunked" else None
         if reply.status_code == 410:
             home.told_removed(self._member)

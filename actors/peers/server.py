@@ -15,6 +15,7 @@ from ...errors import TriodeError
 from ...raft.codec import decode_message
 from ...rpc.http_reply import HttpReply, error_page, method_not_allowed, not_found
 from ...rpc.peer_heads import (
+    CLUSTER_MISMATCH,
     MESSAGE,
     MSGAPP,
     PROBING,
@@ -22,6 +23,7 @@ from ...rpc.peer_heads import (
     SNAPSHOT,
     STREAM,
     incompatible,
+    of_other_cluster,
     parse_id,
     sender_of,
 )
@@ -128,6 +130,10 @@ class PeerConnection(Actor[None]):
         wrong = incompatible(request.headers, home.owner.cluster_id, home.version)
         if wrong is None:
             return None
+        self._log_refused(request, wrong)
+        return error_page(412, wrong)
+
+    def _log_refused(self, request: Request, wrong: str) -> None:
         log.warning(
             "request of a peer refused",
             peer=self._transport.peer,
@@ -135,7 +141,6 @@ class PeerConnection(Actor[None]):
             peer_server_from=request.headers.get("x-server-from", ""),
             peer_cluster_id=request.headers.get("x-etcd-cluster-id", ""),
         )
-        return error_page(412, wrong)
 
     async def _pipeline(self, request: Request) -> HttpReply:
         home = self._home
@@ -166,6 +171,9 @@ class PeerConnection(Actor[None]):
             body = await self._http.body(request, ASK_BODY_BYTES_MAX)
         except TooLarge:
             return error_page(413, "request body too large")
+        if of_other_cluster(request.headers, self._home.owner.cluster_id):
+            self._log_refused(request, CLUSTER_MISMATCH)
+            return error_page(412, CLUSTER_MISMATCH)
         try:
             reply = await self._home.owner.answer(request.verb, request.target, body)
         except TriodeError as error:

@@ -18,7 +18,7 @@ from ...raft.types import Message
 from ...rpc.peer_frames import length_frame
 from ...rpc.peer_heads import SNAPSHOT, headers_of
 from ..log import Log
-from .client import HttpExchange, PeerClient, write_all
+from .client import HttpExchange, PeerClient, refuse_strangers, write_all
 from .contract import OutgoingSnapshot, PeerReply
 from .home import Home
 from .pipeline import posted
@@ -120,7 +120,9 @@ class SnapshotSender:
                 await trio.lowlevel.checkpoint()
             if sent != image_bytes:
                 raise OSError(f"an image of {sent} bytes instead of {image_bytes}")
-            posted(await _reply(http), self._member, home)
+            reply = await _reply(http)
+            refuse_strangers(reply, home.identity.cluster_id)
+            posted(reply, self._member, home)
 
 
 async def _reply(http: HttpExchange) -> PeerReply:
