@@ -50,6 +50,7 @@ class Bootstrap:
             etcd's contexts, so that every member begins its log with the same entries; empty otherwise.
         members: who can be talked to before the log has said who the members are; empty after a restart.
         restarts: there was a log.
+        removed: this member was removed, but nobody confirms it: it takes part in raft until somebody does.
     """
 
     member_id: int
@@ -57,6 +58,7 @@ class Bootstrap:
     peers: tuple[Peer, ...] = ()
     members: tuple[Member, ...] = ()
     restarts: bool = False
+    removed: bool = False
 
 
 @attrs.frozen
@@ -81,7 +83,10 @@ async def plan(config: Config, world: World, found: Initialized | None = None) -
         MemberRemoved: the cluster has removed this member.
     """
     if found is not None:
-        return restart(config, found)
+        decided = restart(config, found)
+        if decided.removed:
+            await _confirm_removal(world, found)
+        return decided
     urls = await _initial_urls(config)
     if config.initial_cluster_state == "existing":
         return await _join(config, world, urls)
@@ -98,19 +103,30 @@ async def plan(config: Config, world: World, found: Initialized | None = None) -
 
 
 def restart(config: Config, found: Initialized) -> Bootstrap:
-    """Go on; raises MemberRemoved."""
-    if found.member_id in found.removed:
-        raise MemberRemoved(
-            "the member has been permanently removed from the cluster; to start it as a new one, add it"
-            " again and remove its data directory"
-        )
+    """Go on."""
     _look_at_learners(config, found.members)
     if config.discovery_srv:
         log.warning(
             "discovery-srv is ignored since the cluster has been initialized",
             discovery_srv=config.discovery_srv,
         )
-    return Bootstrap(found.member_id, found.cluster_id, restarts=True)
+    removed = found.member_id in found.removed
+    return Bootstrap(found.member_id, found.cluster_id, restarts=True, removed=removed)
+
+
+async def _confirm_removal(world: World, found: Initialized) -> None:
+    """Raise MemberRemoved if another member knows that this one was removed; see `departure`."""
+    urls = [url for member in found.members.values() for url in member.peer_urls]
+    known = await existing.ask_members(world, urls, seconds_max=BOOTSTRAPPED_SECONDS_MAX)
+    if known is None or known.cluster_id != found.cluster_id:
+        log.warning(
+            "removed from the cluster, as this member's log says, but no other member answers"
+        )
+    elif all(member.id != found.member_id for member in known.members):
+        raise MemberRemoved(
+            "the member has been permanently removed from the cluster; to start it as a new one, add it"
+            " again and remove its data directory"
+        )
 
 
 def first_members(config: Config, urls: Urls) -> list[Member]:

@@ -238,6 +238,9 @@ class Node:
 
     def _make_links(self, start: Bootstrap) -> None:
         self.departure = Departure()
+        self._serves = not start.removed
+        if start.removed:
+            self.departure.applied()
         self.exchange = SnapshotExchange(
             self.opened.backend,
             self.opened.snapshots,
@@ -356,11 +359,11 @@ class Node:
             self.compactor,
             self.broadcaster,
             self.tasks,
-            Publication(self),
+            *([Publication(self)] if self._serves else []),
             self.reaper,
             Periodic("leader-watch", config.election_timeout, self.dispatcher.led.look),
             *self.monitors.actors(),
-            self.clients,
+            *([self.clients] if self._serves else []),
             Handover(
                 self.peer,
                 self.membership,
@@ -435,7 +438,7 @@ class Node:
 
     def _part_with(self, member: Member) -> None:
         if member.id == self.member_id:
-            self.departure.removed(by_log=True)
+            self.departure.applied()
         else:
             self.peers.remove(member.id)
 
@@ -531,7 +534,8 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """Run a member for the length of the block; it serves when the block begins.
 
-    A member of a cluster serves when it has found a quorum: open the members of one program side by side.
+    A member of a cluster serves when it has found a quorum: open the members of one program side by side. One that
+    has been removed serves nobody: it runs until another member knows of that, and raises MemberRemoved.
 
     Raises:
         ConfigError: a setting is wrong.

@@ -62,7 +62,7 @@ class Owner:
 
     def told_removed(self) -> None:
         """See `PeerOwner`."""
-        self._departure.removed(by_log=False)
+        self._departure.told()
 
     def open_snapshot(self) -> OutgoingImage:
         """See `PeerOwner`."""

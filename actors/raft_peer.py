@@ -7,7 +7,8 @@ fsync. What a leader tells its followers leaves before its own save: their disks
 counts itself only when its entries are durable (dissertation, 10.2.1).
 
 Membership changes take effect when they are applied. The applier says so by a direct call, in the turn that
-handed it the entries, so that raft's next step knows the new configuration.
+handed it the entries, so that raft's next step knows the new configuration. Before that the commit index is made
+durable: who has been removed goes away when others act on the change, so these must not forget that it was committed.
 
 What clients bring goes through `offer`, and what other members send through `step`; both leave room in the
 mailbox for what the node's own actors must be able to say: a `Saved` that does not fit would be the end of
@@ -347,12 +348,14 @@ class RaftPeer(PromptActor[Message]):
             early = ready.snapshot is None and (
                 not entries or not committed or committed[-1].index < entries[0].index
             )
+            changes = changes_membership(committed)
+            early = early and not changes
             if committed and early:
                 self.apply(Apply(committed))
-            if entries or ready.must_sync or ready.snapshot is not None:
+            if entries or ready.must_sync or ready.snapshot is not None or changes:
                 self._saving = ready
                 self._apply_after = () if early else committed
-                if self._save(ready):
+                if self._save(ready, must_sync=changes):
                     self._saved()
                 continue
             if ready.hard_state is not None:
@@ -362,7 +365,7 @@ class RaftPeer(PromptActor[Message]):
             self._send_late(ready)
             self._advance(ready)
 
-    def _save(self, ready: Ready) -> bool:
+    def _save(self, ready: Ready, *, must_sync: bool) -> bool:
         """Have it written; True if it is durable already, otherwise a Saved tells when."""
         snapshot = None
         if ready.snapshot is not None:
@@ -370,9 +373,8 @@ class RaftPeer(PromptActor[Message]):
             snapshot = WalSnapshot(meta.index, meta.term, meta.conf_state)
         state = ready.hard_state or self._unsaved
         self._unsaved = None
-        return self.save(
-            Save(state, ready.entries, ready.must_sync or snapshot is not None, snapshot)
-        )
+        must_sync = must_sync or ready.must_sync or snapshot is not None
+        return self.save(Save(state, ready.entries, must_sync, snapshot))
 
     def save_commit(self) -> None:
         """Write the commit index if no save has taken it along; before a snapshot is marked, it must be."""
@@ -425,9 +427,7 @@ class RaftPeer(PromptActor[Message]):
         While that installs snapshots, entries wait there. This is of no matter for most of them, but raft must not
         take a membership change for applied that is not: then the next Ready waits until all are installed.
         """
-        if self._installing and any(
-            entry.type is not EntryType.NORMAL for entry in ready.committed_entries
-        ):
+        if self._installing and changes_membership(ready.committed_entries):
             self._saving = self._unapplied = ready
         else:
             self._node.advance(ready)
@@ -478,6 +478,11 @@ class RaftPeer(PromptActor[Message]):
         self._fail_pending(Stopped)
         with suppress(MailboxClosed):  # the log's writer has failed
             self.save_commit()
+
+
+def changes_membership(entries: Sequence[Entry]) -> bool:
+    """Whether there is a membership change among them."""
+    return any(entry.type is not EntryType.NORMAL for entry in entries)
 
 
 def latest_answers(messages: Sequence[RaftMessage]) -> Sequence[RaftMessage]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedPeers"]
 
 
+DIAL_SECONDS = 1.0
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -60,7 +61,19 @@ class SimulatedPeers(Actor[None]):
         self._network.attach(self.member_id, self)
 
     async def run(self) -> None:
-        await trio.sleep_forever()
+        """Dial, as the real links do, those that take nothing from this member: they say why."""
+        while True:
+            await trio.sleep(DIAL_SECONDS)
+            for member in sorted(self._known):
+                other = self._network.peers_of(member)
+                if (
+                    other is not None
+                    and other.owner.is_removed(self.member_id)
+                    and not (other.machine.dark or other.machine.paused or self.machine.unplugged)
+                    and self._network.reaches(self.member_id, member)
+                    and self._network.reaches(member, self.member_id)
+                ):
+                    self.told_removed()
 
     def cleanup(self) -> None:
         self.cut()
@@ -142,7 +155,8 @@ class SimulatedPeers(Actor[None]):
         """A message has arrived."""
         owner, member = self.owner, source.member_id
         if owner.is_removed(member):
-            source.told_removed()
+            if self._network.reaches(self.member_id, member):
+                source.told_removed()
             return
         self._known.add(member)  # the real links learn of an unknown one by its X-PeerURLs
         if member not in self._since:

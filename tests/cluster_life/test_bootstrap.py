@@ -289,10 +289,29 @@ async def test_a_restart_knows_who_it_is() -> None:
     assert decided.restarts and not decided.peers and not decided.members and not asked
 
 
-def test_a_removed_member_does_not_come_back() -> None:
-    """Its data is of no use to anybody."""
+OTHERS = {EXISTING[0].id: EXISTING[0]}
+
+
+async def test_a_removed_member_does_not_come_back() -> None:
+    """Another member knows that it was removed, so its data is of no use to anybody."""
+    knows = {A + "/members": members_reply([EXISTING[0]], 0xC1)}
     with pytest.raises(MemberRemoved, match="permanently removed from the cluster"):
-        restart(config(), Initialized(7, 8, {}, {7}))
+        await plan(config(), world(knows), Initialized(7, 0xC1, OTHERS, {7}))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {},
+        {A + "/members": members_reply([EXISTING[0], attrs.evolve(EXISTING[1], id=7)], 0xC1)},
+        {A + "/members": members_reply([EXISTING[0]], 0xC2)},
+    ],
+)
+async def test_a_removal_that_nobody_confirms(answers: Answers) -> None:
+    """Nobody answers, one that does not know of it, or one of another cluster: its vote may be needed."""
+    decided = await plan(config(), world(answers), Initialized(7, 0xC1, OTHERS, {7}))
+    assert decided.removed
+    assert decided.restarts
 
 
 def test_more_learners_than_allowed(caplog: pytest.LogCaptureFixture) -> None:
