@@ -19,7 +19,6 @@ from ..mvcc.store import Store
 from ..mvcc.watch import WatchHub
 from .answers import Header
 from .failures import refusal_of
-from .leadership import Leadership
 from .leading import Leading
 from .membership import Membership
 from .proposer import Proposer
@@ -44,8 +43,6 @@ class RaftView(Protocol):
 
     @property
     def is_leader(self) -> bool: ...
-    @property
-    def handing_over(self) -> bool: ...
 
     def match_index(self, member: int) -> int | None:
         """The last log index that `member` is known to have; None if it has none, or this one does not lead."""
@@ -100,17 +97,7 @@ class NodeContext:
     """Call something as soon as the entry at an index is applied."""
     hand_over: Callable[[int], Awaitable[None]] = attrs.field(default=None)
     """Make another voter the leader and return when it leads; raises TimeoutLeaderTransfer."""
-    leadership: Leadership = attrs.field(init=False)
     promotions: Promotions = attrs.field(init=False, factory=Promotions)
-
-    def __attrs_post_init__(self) -> None:
-        self.leadership = Leadership(
-            self.world.clock,
-            self.raft,
-            self.read_index,
-            tick_seconds=self.config.heartbeat_interval,
-            request_seconds_max=self.proposer.timeout_seconds,
-        )
 
     @property
     def reads_locally(self) -> bool:

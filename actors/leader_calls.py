@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import trio
 
-from ..errors import NoLeader, RequestTimeout, TimeoutWaitAppliedIndex
+from ..errors import EtcdError, NoLeader, RequestTimeout, TimeoutWaitAppliedIndex
 from .call import Call, Waiter
 from .context import NodeContext
 from .log import Log
 from .peers.contract import PeerReply
 
-__all__ = ["applied", "ask_leader", "up_to_date"]
+__all__ = ["applied", "ask_leader", "confirm_leadership", "up_to_date"]
 
 AGAIN_SECONDS = 0.05  # etcd's throttle
 APPLIED_SECONDS_MAX = 1.0
@@ -66,6 +66,26 @@ async def _once(
         log.warning("the leader did not answer", leader=f"{leader:x}", error=str(error))
         return None
     return read(reply)
+
+
+async def confirm_leadership(node: NodeContext) -> bool:
+    """Whether this member leads, as a quorum confirms after this was asked.
+
+    That a member believes it leads proves nothing: it may be cut off, or may have been stopped (a debugger, a
+    suspended machine) while the others elected another one. No clock tells, for clocks may have stood still as well.
+    A round of heartbeats does (`raft.read_only`): every leader to come is elected after its begin. So a lease that is
+    renewed on its strength lasts its whole term under the next leader, too, which begins all terms anew when it is
+    elected. The rounds are those of linearizable reads, and shared like them. Source: etcd's ensureLeadership, which
+    asks only when ticks are missing.
+    """
+    if not node.raft.is_leader:
+        return False
+    try:
+        await up_to_date(node)
+    except EtcdError as error:
+        log.warning("failed to check current member's leadership", error=error.message)
+        return False
+    return node.raft.is_leader
 
 
 async def up_to_date(node: NodeContext) -> None:

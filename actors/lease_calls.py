@@ -2,10 +2,16 @@
 
 Other members ask it over the links, with etcd's requests `POST /leases` and `POST /leases/internal`. The leader
 looks only when it has applied what is committed: a lease that has just been granted is known to it by then.
+
+A renewal is a promise that must hold under the next leader as well. So it is given only after a quorum has confirmed,
+after it was asked for, that this member leads (see `confirm_leadership`); many share a round. And a checkpoint that is in
+force, or was proposed and may come into force, is cleared by way of the log before (see `Lessor.needs_clearing`). Who is
+alone in a cluster renews at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import attrs
@@ -24,7 +30,7 @@ from ..rpc.pb.rpc_pb2 import (
 from . import proposals
 from .call import Call, Waiter
 from .context import NodeContext
-from .leader_calls import applied, ask_leader, up_to_date
+from .leader_calls import applied, ask_leader, confirm_leadership
 from .peers.contract import PeerReply
 from .reaper import checkpoint_request
 
@@ -53,11 +59,30 @@ class LeaseCalls:
     # --- keep-alive -----------------------------------------------------------------------------
 
     def renew_now(self, lease: int) -> int | None:
-        """Renew it at once and return its TTL, if this member leads and nothing has to be waited for."""
+        """Renew it at once and return its TTL, if this member is alone and nothing has to be waited for."""
+        return self._try(lease) if self._node.reads_locally else None
+
+    def renew_soon(self, lease: int, done: Callable[[int | None], None]) -> bool:
+        """Renew it when a quorum has confirmed that this member leads, and call `done` with its TTL.
+
+        `done` is called with None when it takes more than that: then `renew` does it. Returns False, and does not call
+        `done`, if this member does not lead. The calls of `done` come in the order of those of this.
+        """
+        if not self._lessor.primary:
+            return False
+        call = Call(_Unanswered(done), 0)
+        try:
+            self._node.read_index(call, lambda: done(self._try(lease)))
+        except EtcdError:
+            return False
+        return True
+
+    def _try(self, lease: int) -> int | None:
+        """Renew it; None if this member does not lead, or if there is something to be done before."""
         lessor, now = self._lessor, self._now()
-        if not lessor.primary or not self._node.leadership.certain:
+        if not lessor.primary or not lessor.exists(lease):
             return None
-        if not lessor.exists(lease) or lessor.needs_clearing(lease) or lessor.over(lease, now):
+        if lessor.needs_clearing(lease) or lessor.over(lease, now):
             return None
         return lessor.keep_alive(lease, now)
 
@@ -79,19 +104,18 @@ class LeaseCalls:
     async def renew_here(self, lease: int) -> int:
         """Renew it on this member, the leader; 0 if there is no such lease.
 
-        If a checkpoint is in force, it is cleared by way of the log before the answer is given: the next
-        leader would otherwise start from it and end the lease too early.
+        If a checkpoint is in force or may come into force, it is cleared by way of the log before the answer is
+        given: the next leader would otherwise start from it and end the lease too early.
 
         Raises NotPrimaryLessor, or what a read and a proposal may fail with.
         """
-        if not await self._node.leadership.ensure():
+        if not await confirm_leadership(self._node):
             raise NotPrimaryLessor
-        if not self._lessor.exists(lease):
-            # An isolated leader may not have heard of the grant: only a quorum can say that there is none.
-            await up_to_date(self._node)
-        if self._lessor.needs_clearing(lease):
+        while self._lessor.needs_clearing(lease):
+            mark = self._lessor.clearing(lease)
             request = checkpoint_request([(lease, 0)])
             await self._node.proposer.ask(proposals.LEASE_CHECKPOINT, request)
+            self._lessor.cleared(lease, mark)
         if self._lessor.over(lease, self._now()):
             await self._end(lease)
         return self._lessor.keep_alive(lease, self._now())
@@ -126,11 +150,8 @@ class LeaseCalls:
     # --- time to live ---------------------------------------------------------------------------
 
     def time_to_live_now(self, lease: int, *, keys: bool) -> TimeToLive | None:
-        """What is known here, if this member leads and has applied all that it knows to be committed."""
-        node = self._node
-        if not self._lessor.primary or not node.leadership.certain:
-            return None
-        if node.applied_index() < node.raft.commit_index or not self._lessor.exists(lease):
+        """What is known here, if this member is alone."""
+        if not self._node.reads_locally or not self._lessor.exists(lease):
             return None
         return self._look(lease, keys=keys)
 
@@ -153,13 +174,11 @@ class LeaseCalls:
     async def time_to_live_here(self, lease: int, *, keys: bool) -> TimeToLive:
         """What this member knows, as the leader; raises NotPrimaryLessor, TimeoutWaitAppliedIndex, or what a read may.
 
-        As with `renew_here`, only a quorum can say that there is no such lease.
+        As with `renew_here`, only a quorum can say how long it lives, or that there is no such lease.
         """
-        if not await self._node.leadership.ensure():
+        if not await confirm_leadership(self._node):
             raise NotPrimaryLessor
         await applied(self._node)
-        if not self._lessor.exists(lease):
-            await up_to_date(self._node)
         return self._look(lease, keys=keys)
 
     def _look(self, lease: int, *, keys: bool) -> TimeToLive:
@@ -170,6 +189,22 @@ class LeaseCalls:
 
     def _now(self) -> float:
         return self._node.world.clock.now()
+
+
+class _Unanswered:
+    """Told when a round has not been confirmed; the confirmation itself comes another way."""
+
+    __slots__ = ("_done",)
+
+    def __init__(self, done: Callable[[int | None], None]) -> None:
+        self._done = done
+
+    def answer(self, tag: int, message: bytes) -> None:
+        del tag, message
+
+    def refuse(self, tag: int, error: EtcdError) -> None:
+        del tag, error
+        self._done(None)
 
 
 def _read_renewal(reply: PeerReply, lease: int) -> int | None:

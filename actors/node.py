@@ -327,7 +327,6 @@ class Node:
         self.header.set_term(self.peer.term)
         self.peer.on_new_term = self._new_term
         self.leading.on_change = self._leading_changed
-        self.peer.on_hand_over = self.context.leadership.handed_over
         self.peer.on_log_full = self._log_failed
         self.applier.conf_change = self._conf_change
         self.applier.read_snapshot = self._read_snapshot
@@ -404,8 +403,6 @@ class Node:
 
     def _leader_changed(self, leader: int, term: int) -> None:
         self.leading.look()
-        if self.peer.is_leader:
-            self.context.leadership.elected()
         if leader:
             log.info("elected leader", leader=f"{leader:x}", term=term)
         else:
@@ -466,7 +463,6 @@ class Node:
         self._led.set()
 
     def _tick(self) -> None:
-        self.context.leadership.ticked()
         self.peer.ref.tell(Tick())
 
     def _propose_change(self, change: ConfChange, call: Call) -> None:

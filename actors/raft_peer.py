@@ -39,7 +39,7 @@ from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
-from ..raft.types import NO_NODE, ConfChange, ConfState, Entry, EntryType, HardState, MessageType
+from ..raft.types import ConfChange, ConfState, Entry, EntryType, HardState, MessageType
 from ..raft.types import Message as RaftMessage
 from ..raft.wal import WalSnapshot
 from .actor import PromptActor, Restart
@@ -134,7 +134,6 @@ class RaftPeer(PromptActor[Message]):
         self.apply: Callable[[Apply | ServeReads | Install], None]
         self.send: Callable[[Sequence[RaftMessage]], None] = lambda _messages: None
         self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
-        self.on_hand_over: Callable[[], None] = lambda: None
         self.on_new_term: Callable[[int], None] = lambda _term: None
         self.on_leader_change: Callable[[int, int], None] = lambda _leader, _term: None
         self.leader = 0
@@ -189,11 +188,6 @@ class RaftPeer(PromptActor[Message]):
             return None
         progress = raft.tracker.progress.get(member)
         return None if progress is None else progress.match
-
-    @property
-    def handing_over(self) -> bool:
-        """Whether another member may lead at any moment, without an election timeout in between."""
-        return self._node.raft.lead_transferee != NO_NODE
 
     async def wait_leader_change(self) -> None:
         """Return when this member knows of another leader, or of none any more."""
@@ -255,7 +249,6 @@ class RaftPeer(PromptActor[Message]):
                 for _ in range(ticks):
                     self._node.tick()
             case TransferLeader(to=to):
-                self.on_hand_over()
                 self._node.transfer_leader(to)
             case Unreachable(member=member):
                 self._node.report_unreachable(member)

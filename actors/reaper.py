@@ -4,7 +4,7 @@ A lease ends when its revocation is applied, on every member in one revision; un
 that could not be proposed now is reported again by the lessor, so nothing is kept here.
 
 Only the leader of the present term may say that a lease is over: a member that led before counts from an older
-renewal. So it is proposed for this term or not at all, and after a pause not before a quorum has confirmed the term.
+renewal. So it is proposed for this term or not at all, and not before a quorum has confirmed the term.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from . import proposals
 from .actor import Actor, Restart
 from .call import Call
 from .context import NodeContext
+from .leader_calls import confirm_leadership
 from .log import Log
 
 __all__ = ["Reaper", "checkpoint_request"]
@@ -41,10 +42,10 @@ class Reaper(Actor[None]):
         node = self._node
         while True:
             await trio.sleep(CHECK_SECONDS)
-            if not node.lessor.primary:
+            if not node.lessor.due(node.world.clock.now()):
                 continue
             term = node.raft.term
-            if await node.leadership.ensure():
+            if await confirm_leadership(node):
                 self._look(term)
 
     def _look(self, term: int) -> None:

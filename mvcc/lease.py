@@ -20,7 +20,9 @@ TTL or the last checkpoint, and adds the time that an election may have taken. A
 longer than its TTL, never shorter. Without checkpoints a long lease could live for ever under
 frequent elections; with them it loses at most one interval per election. A checkpoint in force
 must be cleared *before* a keep-alive is answered, or the next primary would start from the old one
-and end the lease too early: see `needs_clearing`.
+and end the lease too early: see `needs_clearing`. One that was proposed counts as in force from then
+on: it may be in the log already, to be applied after the keep-alive. It counts until a clearing that
+was proposed after it has been applied.
 
 Times are float seconds of any monotonic clock of the caller's, TTLs whole seconds.
 """
@@ -104,6 +106,7 @@ class Lessor:
         self._revokes_per_second = revokes_per_second
         self.on_grant = on_grant
         self._granted = self._revoked = self._renewed = self._expired = 0
+        self._proposed = 0  # the number of the last checkpoint
         self.restore(backend)
 
     def restore(self, backend: Backend) -> None:
@@ -231,6 +234,7 @@ class Lessor:
         self._checkpoints.fill(())
         for lease in leases:
             lease.checkpoint_planned = False
+            lease.proposed = 0  # what was proposed before is applied, or never will be
             self._plan_checkpoint(lease, now)
 
     def demote(self) -> None:
@@ -258,13 +262,28 @@ class Lessor:
         return lease is not None and lease.expiry <= now
 
     def needs_clearing(self, lease_id: int) -> bool:
-        """Whether a checkpoint is in force.
+        """Whether a checkpoint is in force, or was proposed and may come into force.
 
         Then `checkpoint(lease_id, 0)` must have been applied, by way of the log, before a keep-alive
-        of this lease is answered.
+        of this lease is answered; see `clearing`.
         """
         lease = self._leases.get(lease_id)
-        return lease is not None and lease.remaining_ttl > 0
+        return lease is not None and (lease.remaining_ttl > 0 or lease.proposed > 0)
+
+    def clearing(self, lease_id: int) -> int:
+        """A mark to be taken before `checkpoint(lease_id, 0)` is proposed, for `cleared`."""
+        lease = self._leases.get(lease_id)
+        return 0 if lease is None else lease.proposed
+
+    def cleared(self, lease_id: int, mark: int) -> None:
+        """The clearing of that mark has been applied; a checkpoint that was proposed since still counts."""
+        lease = self._leases.get(lease_id)
+        if lease is not None and lease.proposed == mark:
+            lease.proposed = 0
+
+    def due(self, now: float) -> bool:
+        """Whether `expired` or `checkpoints` may return something. False on a follower."""
+        return self._expiries.due(now) or self._checkpoints.due(now)
 
     def time_to_live(self, lease_id: int, now: float) -> int:
         """Whole seconds left, 0 while a revoke is under way, -1 for an unknown lease.
@@ -292,13 +311,15 @@ class Lessor:
     def checkpoints(
         self, now: float, limit: int = CHECKPOINTS_PER_BATCH_MAX
     ) -> list[tuple[int, int]]:
-        """Up to `limit` (lease id, remaining TTL) to be replicated now. Empty on a follower."""
+        """Up to `limit` (lease id, remaining TTL) to be proposed now. Empty on a follower."""
         due: list[tuple[int, int]] = []
         while len(due) < limit and (lease := self._checkpoints.pop(now)) is not None:
             lease.checkpoint_planned = False
             self._plan_checkpoint(lease, now)
             remaining = math.ceil(lease.expiry - now)
             if 0 < remaining < lease.ttl:
+                self._proposed += 1
+                lease.proposed = self._proposed
                 due.append((lease.id, remaining))
         return due
 

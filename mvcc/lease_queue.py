@@ -51,6 +51,10 @@ class LeaseQueue:
             self._stale = max(0, self._stale - 1)
         return None
 
+    def due(self, now: float) -> bool:
+        """Whether `pop` may have something; an entry of a revoked lease counts as well."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
     def bury(self) -> None:
         """A lease with an entry was revoked."""
         self._stale += 1

@@ -25,6 +25,7 @@ class Lease:
         expiry: on the primary's clock; infinite elsewhere.
         keys: the keys attached to it.
         checkpoint_planned: it stands in the checkpoint queue.
+        proposed: the number of the last checkpoint that this primary has proposed and that was not cleared since.
         revoked: gone; entries in queues are stale.
     """
 
@@ -33,6 +34,7 @@ class Lease:
         "expiry",
         "id",
         "keys",
+        "proposed",
         "remaining_ttl",
         "revoked",
         "ttl",
@@ -45,6 +47,7 @@ class Lease:
         self.expiry = FOREVER
         self.keys: set[bytes] = set()
         self.checkpoint_planned = False
+        self.proposed = 0
         self.revoked = False
 
     def __repr__(self) -> str:

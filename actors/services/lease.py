@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import trio
 
@@ -86,18 +87,31 @@ class LeaseService:
         return self._node.header.framed(self._node.store.revision)
 
 
+class _Renewal:
+    """A keep-alive that waits: for its round, for a task, or for those before it."""
+
+    __slots__ = ("header", "lease", "ttl")
+
+    def __init__(self, header: bytes, lease: int) -> None:
+        self.header = header
+        self.lease = lease
+        self.ttl: int | None = None
+
+
 class KeepAliveStream:
     """One LeaseKeepAlive call: a response per request, in their order; TTL 0 for a lease that is not there.
 
-    Most can be answered at once. One that cannot (another member leads, a checkpoint is to be cleared) makes those
-    behind it wait, and a task asks for one after the other.
+    Who is alone renews at once. A leader of others renews when a quorum has confirmed that it leads, as many as there are
+    in one round. What takes more (another member leads, a checkpoint is to be cleared) is left to a task, one after the
+    other, and those behind wait for it.
     """
 
     def __init__(self, node: NodeContext, calls: LeaseCalls, out: Outlet) -> None:
         self._node = node
         self._calls = calls
         self._out = out
-        self._waiting: deque[tuple[bytes, int]] = deque()
+        self._waiting: deque[_Renewal] = deque()
+        self._slow: deque[_Renewal] = deque()
         self._asking: trio.CancelScope | None = None
         self._half_closed = False
         self._finished = False
@@ -115,31 +129,62 @@ class KeepAliveStream:
         lease = LeaseKeepAliveRequest.FromString(data).ID
         # made before the renewal: a revision from after it could be one at which the lease has been revoked
         header = self._node.header.framed(self._node.store.revision)
-        if self._asking is None:
+        if not self._waiting:
             ttl = self._calls.renew_now(lease)
             if ttl is not None:
                 self._answer(header, lease, ttl)
                 return
-        self._waiting.append((header, lease))
+        renewal = _Renewal(header, lease)
+        self._waiting.append(renewal)
+        if not self._calls.renew_soon(lease, partial(self._renewed, renewal)):
+            self._ask_for(renewal)
+
+    def _renewed(self, renewal: _Renewal, ttl: int | None) -> None:
+        """A round has been confirmed, or has not."""
+        if self._finished:
+            return
+        if ttl is None:
+            self._ask_for(renewal)
+            return
+        renewal.ttl = ttl
+        self._answer_waiting()
+
+    def _ask_for(self, renewal: _Renewal) -> None:
+        self._slow.append(renewal)
         if self._asking is None:
-            self._node.spawn(self._ask)
             self._asking = trio.CancelScope()
+            try:
+                self._node.spawn(self._ask)
+            except EtcdError as error:  # the node stops
+                self._fail(error)
 
     async def _ask(self) -> None:
         assert self._asking is not None
         with self._asking:
             try:
-                while self._waiting:
-                    header, lease = self._waiting.popleft()
-                    self._answer(header, lease, await self._calls.renew(lease))
+                while self._slow:
+                    renewal = self._slow.popleft()
+                    renewal.ttl = await self._calls.renew(renewal.lease)
+                    self._answer_waiting()
                     self._node.flush()
-                if self._half_closed:
-                    self._finish()
             except Exception as error:  # noqa: BLE001  # one stream fails, not the node
-                self._waiting.clear()
-                self._finish(self._node.refusal_of(error))
+                self._fail(self._node.refusal_of(error))
             self._node.flush()
         self._asking = None
+
+    def _answer_waiting(self) -> None:
+        """Answer those that are renewed, as far as nobody before them waits; the last one ends a half-closed call."""
+        waiting = self._waiting
+        while waiting and (ttl := waiting[0].ttl) is not None:
+            renewal = waiting.popleft()
+            self._answer(renewal.header, renewal.lease, ttl)
+        if self._half_closed and not waiting:
+            self._finish()
+
+    def _fail(self, error: EtcdError) -> None:
+        self._waiting.clear()
+        self._slow.clear()
+        self._finish(error)
 
     def _finish(self, error: EtcdError | None = None) -> None:
         if not self._finished:
@@ -152,13 +197,14 @@ class KeepAliveStream:
     def half_closed(self) -> None:
         """The client is done; we are, when all is answered."""
         self._half_closed = True
-        if self._asking is None:
+        if not self._waiting:
             self._finish()
 
     def cancelled(self) -> None:
         """Nobody waits any more."""
         self._finished = True
         self._waiting.clear()
+        self._slow.clear()
         if self._asking is not None:
             self._asking.cancel()
 

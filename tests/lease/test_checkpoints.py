@@ -61,12 +61,54 @@ def test_a_keep_alive_needs_the_checkpoint_cleared(primary: Lessor) -> None:
     assert not primary.needs_clearing(1)
     _replicate(primary, 300.0)
     assert primary.needs_clearing(1)
+    mark = primary.clearing(1)
     primary.checkpoint(1, 0)
+    assert primary.needs_clearing(1), "another keep-alive may not be answered before this one"
+    primary.cleared(1, mark)
     assert primary.keep_alive(1, 301.0) == 1000
     assert not primary.needs_clearing(1)
     primary.demote()
     primary.promote(400.0, 0.0)
     assert primary.time_to_live(1, 400.0) == 1000
+
+
+def test_a_checkpoint_that_was_proposed_counts_as_in_force(primary: Lessor) -> None:
+    """It may be in the log, to be applied after the keep-alive."""
+    primary.grant(1, 1000, 0.0)
+    assert primary.checkpoints(300.0) == [(1, 700)]
+    assert primary.needs_clearing(1)
+    mark = primary.clearing(1)
+    assert primary.checkpoints(600.0) == [(1, 400)]
+    primary.checkpoint(1, 700)
+    primary.checkpoint(1, 0)
+    primary.cleared(1, mark)
+    assert primary.needs_clearing(1), "the second one is on its way behind the clearing"
+    primary.checkpoint(1, 400)
+    mark = primary.clearing(1)
+    primary.checkpoint(1, 0)
+    primary.cleared(1, mark)
+    assert not primary.needs_clearing(1)
+
+
+def test_what_was_proposed_in_an_earlier_leadership_is_forgotten(primary: Lessor) -> None:
+    """All of it is applied when a leadership begins, or never will be."""
+    primary.grant(1, 1000, 0.0)
+    primary.checkpoints(300.0)
+    primary.demote()
+    primary.promote(400.0, 0.0)
+    assert not primary.needs_clearing(1)
+
+
+def test_whether_anything_is_due(primary: Lessor) -> None:
+    primary.grant(1, 1000, 0.0)
+    assert not primary.due(299.0)
+    assert primary.due(300.0)
+    _replicate(primary, 300.0)
+    assert not primary.due(301.0)
+    primary.grant(2, 10, 301.0)
+    assert primary.due(311.0)
+    primary.demote()
+    assert not primary.due(2000.0)
 
 
 def test_checkpoints_go_on_after_a_keep_alive(primary: Lessor) -> None:

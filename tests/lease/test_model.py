@@ -36,6 +36,8 @@ class ModelLease:
     ttl: int
     over: float | None  # the earliest end, on the primary's clock
     checkpoint: int = 0
+    proposed: bool = False  # a checkpoint, since the last clearing
+    promised: float = 0.0  # until when, by the last renewal that was answered
     reported: float | None = None
 
 
@@ -50,9 +52,11 @@ class LessorMachine(RuleBasedStateMachine):
         self.keys: dict[bytes, int] = {}
         self.now = 0.0
         self.primary = False
+        self.log: list[tuple[int, int]] = []  # checkpoints that are proposed, and not applied yet
 
     @rule(target=granted, lease_id=ids, ttl=ttls)
     def grant(self, lease_id: int, ttl: int) -> int:
+        self.apply(len(self.log))
         if lease_id in self.model:
             _raises(LeaseExist, self.lessor.grant, lease_id, ttl, self.now)
         else:
@@ -63,6 +67,7 @@ class LessorMachine(RuleBasedStateMachine):
 
     @rule(lease_id=consumes(granted))
     def revoke(self, lease_id: int) -> None:
+        self.apply(len(self.log))
         if lease_id not in self.model:
             _raises(LeaseNotFound, self.lessor.revoke, lease_id)
             return
@@ -96,21 +101,25 @@ class LessorMachine(RuleBasedStateMachine):
 
     @rule(lease_id=granted)
     def keep_alive(self, lease_id: int) -> None:
-        """As the service does it: a checkpoint in force is cleared first."""
+        """As the service does it: a checkpoint in force, or on its way, is cleared first."""
         if not self.primary:
             _raises(NotPrimaryLessor, self.lessor.keep_alive, lease_id, self.now)
             return
         lease = self.model.get(lease_id)
-        if self.lessor.needs_clearing(lease_id):
+        while self.lessor.needs_clearing(lease_id):
             assert lease is not None
-            self.lessor.checkpoint(lease_id, 0)
-            lease.checkpoint = 0
+            mark = self.lessor.clearing(lease_id)
+            self.log.append((lease_id, 0))
+            self.apply(len(self.log))
+            self.lessor.cleared(lease_id, mark)
+            lease.proposed = False
         ttl = self.lessor.keep_alive(lease_id, self.now)
         if lease is None or lease.over is None or lease.over <= self.now:
             assert ttl == 0
         else:
             assert ttl == lease.ttl
             lease.over = max(lease.over, self.now + lease.ttl)
+            lease.promised = self.now + lease.ttl
 
     @precondition(lambda self: self.primary)
     @rule(limit=st.integers(1, 4))
@@ -129,24 +138,38 @@ class LessorMachine(RuleBasedStateMachine):
             self.model[lease_id].reported = self.now
 
     @precondition(lambda self: self.primary)
-    @rule(replicated=st.booleans())
-    def checkpoint(self, replicated: bool) -> None:
+    @rule()
+    def checkpoint(self) -> None:
+        """They are proposed; see `apply` for when they come into force."""
         for lease_id, remaining in self.lessor.checkpoints(self.now):
             lease = self.model[lease_id]
             assert lease.over is not None
             assert 0 < remaining < lease.ttl
             assert 0 <= remaining - (lease.over - self.now) < 1, "rounded up: never shorter"
-            if replicated:
-                self.lessor.checkpoint(lease_id, remaining)
-                lease.checkpoint = remaining
+            self.log.append((lease_id, remaining))
+            lease.proposed = True
 
-    @rule(extend=st.sampled_from([0.0, 1.5]))
-    def promote(self, extend: float) -> None:
+    @rule(count=st.integers(1, 3))
+    def apply(self, count: int) -> None:
+        """The next entries of the log take effect."""
+        applied, self.log = self.log[:count], self.log[count:]
+        for lease_id, remaining in applied:
+            self.lessor.checkpoint(lease_id, remaining)
+            if lease_id in self.model:
+                self.model[lease_id].checkpoint = remaining
+
+    @rule(extend=st.sampled_from([0.0, 1.5]), kept=st.integers(0, 5))
+    def promote(self, extend: float, kept: int) -> None:
+        """What the log had is applied before; its end may be lost with the leader before."""
+        self.apply(kept)
+        self.log = []
         self.lessor.promote(self.now, extend)
         self.primary = True
         for lease in self.model.values():
             lease.over = self.now + extend + (lease.checkpoint or lease.ttl)
             lease.reported = None
+            lease.proposed = False
+            assert lease.over >= lease.promised, "never shorter than a renewal has promised"
 
     @rule()
     def demote(self) -> None:
@@ -158,11 +181,12 @@ class LessorMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """Read back from the backend; the store attaches the keys."""
+        self.apply(len(self.log))
         self.backend.commit()
         self.lessor = Lessor(self.backend, ttl_seconds_min=TTL_MIN)
         self.primary = False
         for lease in self.model.values():
-            lease.over = None
+            lease.over, lease.proposed = None, False
         for key, owner in self.keys.items():
             self.lessor.attach(owner, key)
 
@@ -175,7 +199,11 @@ class LessorMachine(RuleBasedStateMachine):
             assert lessor.granted_ttl(lease_id) == lease.ttl
             owned = sorted(key for key, owner in self.keys.items() if owner == lease_id)
             assert lessor.keys(lease_id) == owned
-            assert lessor.needs_clearing(lease_id) == (lease.checkpoint > 0)
+            on_its_way = any(one == lease_id and left for one, left in self.log)
+            if lease.checkpoint or (on_its_way and self.primary):
+                assert lessor.needs_clearing(lease_id)
+            elif not lease.proposed:
+                assert not lessor.needs_clearing(lease_id)
             if lease.over is not None:
                 left = max(0, int(lease.over - self.now))
                 assert lessor.time_to_live(lease_id, self.now) == left
