@@ -13,7 +13,7 @@ import attrs
 from ..backends.buffer import Backend
 from ..config import Config
 from ..errors import DiskFull, EtcdError, StorageError
-from ..mvcc.alarm import Alarms
+from ..mvcc.alarm import NOSPACE, Alarm, Alarms
 from ..mvcc.lease import Lessor
 from ..mvcc.store import Store
 from ..mvcc.watch import WatchHub
@@ -40,6 +40,7 @@ class RaftView(Protocol):
     term: int
     commit_index: int
     last_index: int
+    disk_full: DiskFull | None
 
     @property
     def is_leader(self) -> bool: ...
@@ -115,6 +116,18 @@ class NodeContext:
         """
         members = self.membership.members
         return self.leading.active and len(members) == 1 and self.member_id in members
+
+    def alarms_here(self) -> list[Alarm]:
+        """The cluster's alarms, and NOSPACE of this member if its disk is full.
+
+        The latter is not raised by way of the log: there NOSPACE makes every member refuse writes, and others may have
+        space. Who asks this member is told all the same.
+        """
+        alarms = self.alarms.get()
+        own = Alarm(self.member_id, NOSPACE)
+        if self.raft.disk_full is not None and own not in alarms:
+            alarms.append(own)
+        return alarms
 
     def refusal_of(self, error: Exception, path: str = "") -> EtcdError:
         """What a client is told about an exception (see `failures`).

@@ -60,7 +60,8 @@ class Dispatcher:
         cluster, lease = ClusterService(node), LeaseService(node)
         auth = AuthService(node)
         queue = Queue(node, kv, lease)
-        lock, election, health = LockService(queue), ElectionService(queue), HealthService()
+        lock, election = LockService(queue), ElectionService(queue)
+        self.health = health = HealthService(node)
         self.unary: dict[str, UnaryHandler] = {
             RANGE: kv.range,
             "/etcdserverpb.KV/Put": kv.put,

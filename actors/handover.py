@@ -1,6 +1,7 @@
 """Leadership handed over instead of lost: on request (MoveLeader), and when the leader stops gracefully.
 
-Without it the others would have to miss the leader for an election timeout first. Source: etcd's
+Without it the others would have to miss the leader for an election timeout first. And a leader whose disk is full hands
+over to one that can write. Source: etcd's
 TransferLeadership; the transfer itself is in `raft.leader` (dissertation, 3.10).
 """
 
@@ -59,9 +60,17 @@ class Handover(Actor[None]):
         self._seconds_max = seconds_max
 
     async def run(self) -> None:
-        await trio.sleep_forever()
+        """A leader whose disk is full hands over as well, again and again: it may be elected once more."""
+        await self._raft.wait_disk_full()
+        while True:
+            await self._to_another()
+            with trio.move_on_after(self._seconds_max):
+                await self._raft.wait_leader_change()
 
     async def stopping(self) -> None:
+        await self._to_another()
+
+    async def _to_another(self) -> None:
         if not self._raft.is_leader:
             return
         to = longest_connected(self._membership, self._peers, self._mine)

@@ -47,6 +47,7 @@ class Metrics(MetricSet):
     # --- the cluster as this member sees it
     has_leader: Gauge = gauge("etcd_server_has_leader", "1 if a leader is known.")
     is_leader: Gauge = gauge("etcd_server_is_leader", "1 if this member leads.")
+    disk_full: Gauge = gauge("triode_disk_full", "1 if writes are refused as the disk is full.")
     is_learner: Gauge = gauge("etcd_server_is_learner", "1 if this member has no vote yet.")
     leader_changes: Gauge = counter("etcd_server_leader_changes_seen_total", "New leaders seen.")
     learner_promoted: Gauge = counter(

@@ -328,6 +328,7 @@ class Node:
         self.peer.on_new_term = self._new_term
         self.leading.on_change = self._leading_changed
         self.peer.on_log_full = self._log_failed
+        self.peer.on_disk_full = self._writes_refused
         self.applier.conf_change = self._conf_change
         self.applier.read_snapshot = self._read_snapshot
         self.applier.restore = self._restore
@@ -457,6 +458,10 @@ class Node:
 
     def _disk_full(self, error: DiskFull) -> None:
         self.peer.refuse_writes(error)
+
+    def _writes_refused(self) -> None:
+        self.dispatcher.health.changed()
+        self.outbox.flush()
 
     def _log_failed(self, error: DiskFull) -> None:
         self._log_full = error

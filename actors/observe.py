@@ -89,6 +89,7 @@ class Observer:
         metrics, peer, context = self.metrics, self._node.peer, self._node.context
         metrics.has_leader = lambda: int(peer.leader != 0)
         metrics.is_leader = lambda: int(peer.is_leader)
+        metrics.disk_full = lambda: int(peer.disk_full is not None)
         metrics.leader_changes = lambda: peer.leader_changes
         metrics.version[SERVER_VERSION,] = 1
         metrics.server_id[f"{context.member_id:x}",] = 1

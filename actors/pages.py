@@ -43,6 +43,7 @@ class Pages:
             "serializable_read": lambda: self._read(serializable=True),
             "linearizable_read": lambda: self._read(serializable=False),
             "non_learner": self._non_learner,
+            "disk_space": self._disk_space,
         }
 
     async def answer(self, verb: str, target: str) -> HttpReply | None:
@@ -79,7 +80,7 @@ class Pages:
         query = pages.health_query(verb, target)
         if isinstance(query, HttpReply):
             return query
-        raised = [ALARM_NAMES.get(alarm.kind, "UNKNOWN") for alarm in self._node.alarms.get()]
+        raised = [ALARM_NAMES.get(alarm.kind, "UNKNOWN") for alarm in self._node.alarms_here()]
         reason = pages.alarm_reason(raised, query)
         if not reason and not query.serializable and not self._node.raft.leader:
             reason = "RAFT NO LEADER"
@@ -99,6 +100,11 @@ class Pages:
         await trio.lowlevel.checkpoint()
         mine = self._node.membership.members.get(self._node.member_id)
         return pages.LEARNER_REASON if mine is not None and mine.is_learner else ""
+
+    async def _disk_space(self) -> str:
+        await trio.lowlevel.checkpoint()
+        full = self._node.raft.disk_full
+        return "" if full is None else str(full)
 
     async def _read(self, *, serializable: bool) -> str:
         """Read one key, as nobody's call; returns why that failed, or nothing."""

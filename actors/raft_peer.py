@@ -15,8 +15,9 @@ mailbox for what the node's own actors must be able to say: a `Saved` that does 
 the node.
 
 A full disk has two degrees. When the backend cannot commit, new proposals are refused, and those that are in the
-log already are executed and answered. When the log itself cannot be written, these wait for nothing: they are
-told a timeout, for what became of them only the next start will show.
+log already are executed and answered; a leader hands over (`handover`). When the log itself cannot be written, these
+wait for nothing: they are told a timeout, for what became of them only the next start will show; and a leader of
+others resigns at once.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from ..raft.raw_node import RawNode
 from ..raft.ready import Ready
 from ..raft.state import StateType
 from ..raft.storage import MemoryStorage
-from ..raft.types import ConfChange, ConfState, Entry, EntryType, HardState, MessageType
+from ..raft.types import NO_NODE, ConfChange, ConfState, Entry, EntryType, HardState, MessageType
 from ..raft.types import Message as RaftMessage
 from ..raft.wal import WalSnapshot
 from .actor import PromptActor, Restart
@@ -121,6 +122,8 @@ class RaftPeer(PromptActor[Message]):
         self._in_turn = False
         self._apply_after: Sequence[Entry] = ()
         self._log_full = False
+        self.disk_full: DiskFull | None = None
+        self._disk_filled = trio.Event()
         self._offers = self.mailbox
         self._rounds = ReadRounds()
         self._leader_changed = trio.Event()
@@ -133,6 +136,7 @@ class RaftPeer(PromptActor[Message]):
         self.save: Callable[[Save], bool]
         self.apply: Callable[[Apply | ServeReads | Install], None]
         self.send: Callable[[Sequence[RaftMessage]], None] = lambda _messages: None
+        self.on_disk_full: Callable[[], None] = lambda: None
         self.on_log_full: Callable[[DiskFull], None] = lambda _error: None
         self.on_new_term: Callable[[int], None] = lambda _term: None
         self.on_leader_change: Callable[[int, int], None] = lambda _leader, _term: None
@@ -188,6 +192,10 @@ class RaftPeer(PromptActor[Message]):
             return None
         progress = raft.tracker.progress.get(member)
         return None if progress is None else progress.match
+
+    async def wait_disk_full(self) -> None:
+        """Return when this member refuses writes, as its disk is full."""
+        await self._disk_filled.wait()
 
     async def wait_leader_change(self) -> None:
         """Return when this member knows of another leader, or of none any more."""
@@ -384,11 +392,7 @@ class RaftPeer(PromptActor[Message]):
         if ready.entries:
             self.last_index = ready.entries[-1].index
         if ready.soft_state is not None and ready.soft_state.lead != self.leader:
-            self.leader = ready.soft_state.lead
-            self.leader_changes += 1
-            self._leader_changed.set()
-            self._leader_changed = trio.Event()
-            self.on_leader_change(self.leader, self.term)
+            self._led_by(ready.soft_state.lead)
             self._rounds.ask_all_again()
             self._ask_reads(self._world.clock.now())
             self.proposing.take_up()
@@ -450,6 +454,9 @@ class RaftPeer(PromptActor[Message]):
         if self.proposing.refuses_writes:
             return
         self.proposing.refuses_writes = True
+        self.disk_full = error
+        self._disk_filled.set()
+        self.on_disk_full()
         log.error(
             "the disk is full: writes are refused, reads go on; free space and restart",
             error=str(error),
@@ -461,7 +468,33 @@ class RaftPeer(PromptActor[Message]):
         if not self._log_full:
             self._log_full = True
             self._fail_pending(RequestTimeout)
+            if self.is_leader and not self.sole_voter:
+                self._resign()
             self.on_log_full(error)
+
+    def _resign(self) -> None:
+        """Lead no more: others can write. The one that has most of the log may stand for election at once.
+
+        A hand-over as others make it (`TransferLeader`) would have to go through raft's next Ready, which there will
+        not be, as nothing can be saved.
+        """
+        raft = self._node.raft
+        progress = raft.tracker.progress
+        voters = raft.tracker.config.voters.ids - {raft.id}
+        alive = [one for one in sorted(voters) if progress[one].recent_active]
+        if alive:
+            successor = max(alive, key=lambda one: progress[one].match)
+            log.info("leadership transfer starting", to=f"{successor:x}", reason="the log is full")
+            self.send([RaftMessage(MessageType.TIMEOUT_NOW, successor, raft.id, raft.term)])
+        raft.become_follower(raft.term, NO_NODE)
+        self._led_by(NO_NODE)
+
+    def _led_by(self, leader: int) -> None:
+        self.leader = leader
+        self.leader_changes += 1
+        self._leader_changed.set()
+        self._leader_changed = trio.Event()
+        self.on_leader_change(self.leader, self.term)
 
     def _fail_pending(self, error: type[EtcdError]) -> None:
         self.proposing.fail(error)

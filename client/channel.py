@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ..errors import DeadlineExceeded, EtcdError
+from ..errors import DeadlineExceeded, EtcdError, NoSpace
 from ..rpc.methods import METHODS, Method
 from .balancer import RoundRobin
 from .calls import StreamCall
@@ -29,6 +29,7 @@ from .tls import TLS
 
 __all__ = ["SocketChannel"]
 
+FULL_SECONDS = 10.0  # how long a member whose disk was full is asked only if there is no other
 OUTSIDERS_MAX = 64
 """Endpoints that were asked for by name without being among the channel's, and are kept connected."""
 
@@ -145,7 +146,9 @@ class SocketChannel:
                 logins += 1
                 self._credentials.forget(token)
                 continue
-            retries = retries or self._retries(path)
+            if isinstance(error, NoSpace) and endpoint is None and len(self._endpoints) > 1:
+                self._avoid(connection)
+            retries = retries or self._retries(path, endpoint)
             wait = retries.wait_seconds(error, processed=processed)
             if wait is None:
                 raise error
@@ -174,7 +177,7 @@ class SocketChannel:
     async def _open(
         self, method: Method, metadata: Metadata | None, endpoint: str | None
     ) -> tuple[StreamCall, Connection]:
-        retries = self._retries(method.path)
+        retries = self._retries(method.path, endpoint)
         while True:
             connection = await self._connected(endpoint)
             try:
@@ -188,8 +191,19 @@ class SocketChannel:
     async def _authenticate(self, request: bytes) -> bytes:
         return await self.unary(METHODS[AUTHENTICATE], request)
 
-    def _retries(self, path: str) -> Retries:
-        return Retries(path, len(self._endpoints), random.random, self._attempts_max)
+    def _retries(self, path: str, endpoint: str | None) -> Retries:
+        endpoints = len(self._endpoints) if endpoint is None else 1
+        return Retries(path, endpoints, random.random, self._attempts_max)
+
+    def _avoid(self, connection: Connection) -> None:
+        """Prefer the others for a while: this member's disk is full."""
+
+        async def forgive() -> None:
+            await trio.sleep(FULL_SECONDS)
+            self._ready.forgive(connection)
+
+        if self._ready.put_last(connection):
+            self._nursery.start_soon(forgive)
 
     # --- connections ------------------------------------------------------------------------------
 

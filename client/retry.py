@@ -1,7 +1,8 @@
 """When a call that failed is made again.
 
 The rules are clientv3's: a read is repeated while the answer is Unavailable; a write only when the server has surely
-not seen it. Between attempts passes a moment with jitter, once a majority of the endpoints has been asked; every
+not seen it. One more: a member that has no space has done nothing, and the others may have some, so each of them is
+asked once. Between attempts passes a moment with jitter, once a majority of the endpoints has been asked; every
 call ends after `attempts_max` attempts whatever happens. Errors of a wrong login are the channel's matter.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..errors import Code, EtcdError
+from ..errors import Code, EtcdError, NoSpace
 from .errors import ClientClosed, Unreachable
 
 __all__ = ["ATTEMPTS_MAX", "REPEATABLE", "Retries", "backoff_seconds"]
@@ -52,7 +53,15 @@ class Retries:
         attempts_max: attempts, the first included.
     """
 
-    __slots__ = ("_attempts", "_attempts_max", "_quorum", "_random", "_repeatable")
+    __slots__ = (
+        "_attempts",
+        "_attempts_max",
+        "_endpoints",
+        "_quorum",
+        "_random",
+        "_repeatable",
+        "_without_space",
+    )
 
     def __init__(
         self,
@@ -62,6 +71,8 @@ class Retries:
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
         self._repeatable = path in REPEATABLE
+        self._endpoints = endpoints
+        self._without_space = 0
         self._quorum = endpoints // 2 + 1
         self._random = random
         self._attempts = 0
@@ -75,6 +86,9 @@ class Retries:
             processed: the server may have seen it.
         """
         self._attempts += 1
+        if isinstance(error, NoSpace):
+            self._without_space += 1
+            return 0.0 if self._without_space < self._endpoints else None
         if self._attempts >= self._attempts_max or error.status != Code.UNAVAILABLE:
             return None
         if isinstance(error, Unreachable | ClientClosed):

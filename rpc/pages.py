@@ -34,7 +34,13 @@ __all__ = [
 ]
 
 LIVEZ: Final = ("serializable_read",)
-READYZ: Final = ("data_corruption", "serializable_read", "linearizable_read", "non_learner")
+READYZ: Final = (
+    "data_corruption",
+    "serializable_read",
+    "linearizable_read",
+    "non_learner",
+    "disk_space",  # ours: the member refuses writes, as its disk is full
+)
 CHECKS: Final[Mapping[str, tuple[str, ...]]] = {"livez": LIVEZ, "readyz": READYZ}
 CORRUPT_REASON: Final = "alarm activated: CORRUPT"  # of the check data_corruption
 LEARNER_REASON: Final = "not supported for learner"  # of the check non_learner

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ..config import ELECTION_SECONDS_MAX
 from ..errors import EtcdError
 from .machine import Machine
 
@@ -94,7 +95,8 @@ class MemberFaults:
         }
         if random.random() < 0.3:
             config = self._cluster.config_now(machine)
-            changes["election_timeout"] = config.election_timeout * random.choice((1.5, 2.0))
+            longer = config.election_timeout * random.choice((1.5, 2.0))
+            changes["election_timeout"] = min(longer, ELECTION_SECONDS_MAX)
         self._cluster.change_config(machine, **changes)
         nemesis.note(machine, f"other settings: {changes}")
         await nemesis.down(machine, machine.kill)

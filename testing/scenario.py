@@ -142,11 +142,16 @@ class Scenario(ABC):
         while trio.current_time() < end:
             await trio.sleep(_POLL_SECONDS * self.plan.scale)
             self.cluster.reconcile()
+            await self.calm()
             why = self._unsettled()
             if not why:
                 return True
         self.result.violations.append(f"no peace, as {why}: {self._state()}")
         return False
+
+    @abstractmethod
+    async def calm(self) -> None:
+        """Take back what was begun and stands in the way of peace; called now and then."""
 
     def _unsettled(self) -> str:
         """What a healthy cluster at rest still lacks, in words; empty if nothing."""

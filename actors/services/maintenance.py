@@ -39,7 +39,7 @@ from ...version import SERVER_VERSION, STORAGE_VERSION
 from .. import proposals
 from ..call import Call, Outlet
 from ..context import NodeContext
-from ..execute import ALARM_GET, change_alarm, encode_alarms
+from ..execute import ALARM_GET, encode_alarms
 from ..failures import refusal_of
 from ..leader_calls import up_to_date
 from ..log import Log, duration
@@ -81,7 +81,8 @@ class MaintenanceService:
             self._node.read_index(call, lambda: self._list_alarms(request, call))
 
     def _list_alarms(self, request: AlarmRequest, call: Call) -> None:
-        call.answer(self._header() + encode_alarms(change_alarm(self._node.alarms, request)))
+        found = [alarm for alarm in self._node.alarms_here() if request.alarm in (0, alarm.kind)]
+        call.answer(self._header() + encode_alarms(found))
 
     def status(self, message: bytes, call: Call) -> None:
         """Status: this member as it sees itself."""
@@ -104,7 +105,9 @@ class MaintenanceService:
         )
         if not raft.leader:
             response.errors.append("etcdserver: no leader")
-        for alarm in node.alarms.get():
+        if raft.disk_full is not None:
+            response.errors.append(f"the disk is full, writes are refused: {raft.disk_full}")
+        for alarm in node.alarms_here():
             response.errors.append(_alarm_text(alarm))
         call.answer(self._header() + response.SerializeToString())
 

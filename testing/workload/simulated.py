@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from random import Random
 
 import trio
 
+from ...errors import EtcdError
+from ...rpc.pb.rpc_pb2 import DowngradeRequest
 from ..checkers import HashSample, History, Judgement, Log, Peace, QueueSample, judge
 from ..checkers.history import STAMPS_PER_SECOND
 from ..checkers.lease import LATENESS_SECONDS_MAX
@@ -27,6 +30,7 @@ __all__ = ["CheckedRun", "simulate_checked"]
 LEASES_END_SECONDS_MIN = 3.0  # until then a request that lost its client may still be on its way
 LEASES_END_SECONDS_MAX = 16.0  # the longest TTL of the workload on a slow clock, and its lateness
 LEASES_POLL_SECONDS = 0.5
+CALM_SECONDS_MAX = 2.0
 FULL_LEADER_ELECTIONS_MAX = 8  # election timeouts that a leader with a full disk may stay in office
 FULL_LEADER_POLL_SECONDS = 0.1
 SERVING_SHARE = 0.9
@@ -92,6 +96,14 @@ class CheckedRun(Scenario):
         if longest:
             machine.install_delay = lambda: random.uniform(0.0, longest)
         return machine
+
+    async def calm(self) -> None:
+        """No member may join while a downgrade is under way."""
+        newest = self.cluster.newest_node()
+        if newest is not None and newest.membership.downgrade[0] and self.cluster.leader_now():
+            with suppress(EtcdError), trio.move_on_after(CALM_SECONDS_MAX):
+                request = DowngradeRequest(action=DowngradeRequest.CANCEL)
+                await self.cluster.client().call("Maintenance/Downgrade", request)
 
     async def _watch_full_leaders(self) -> None:
         """A leader that can write nothing hands over, if another member could lead as well."""

@@ -65,7 +65,7 @@ def test_checks() -> None:
     assert pages.checks(wanted("/livez"), {}) == HttpReply(200, [TEXT, NO_SNIFF], b"ok\n")
     assert pages.checks(wanted("/readyz?verbose"), {}).body == (
         b"[+]data_corruption ok\n[+]serializable_read ok\n"
-        b"[+]linearizable_read ok\n[+]non_learner ok\nok\n"
+        b"[+]linearizable_read ok\n[+]non_learner ok\n[+]disk_space ok\nok\n"
     )
     failed = pages.checks(
         wanted("/readyz?exclude=serializable_read&exclude=unheard_of"),
@@ -75,7 +75,7 @@ def test_checks() -> None:
         503,
         [TEXT, NO_SNIFF],
         b"[-]data_corruption failed: alarm activated: CORRUPT\n"
-        b"[+]linearizable_read ok\n[+]non_learner ok\n\n",
+        b"[+]linearizable_read ok\n[+]non_learner ok\n[+]disk_space ok\n\n",
     )
 
 
