@@ -14,7 +14,9 @@ import attrs
 from ..config import Config, parse_initial_cluster
 from ..errors import ConfigError, JoinRefused, MemberRemoved
 from ..raft.bootstrap import Peer
+from ..version import SERVER_VERSION
 from . import existing_cluster as existing
+from .cluster_version import parse_version
 from .existing_cluster import ExistingCluster
 from .log import Log
 from .member import Member, cluster_id, member_id
@@ -63,12 +65,13 @@ class Bootstrap:
 
 @attrs.frozen
 class Initialized:
-    """What a member that has run before finds: its IDs in the log, the table in the backend."""
+    """What a member that has run before finds: its IDs in the log, the table and the cluster's version in the backend."""
 
     member_id: int
     cluster_id: int
     members: Mapping[int, Member] = attrs.field(factory=dict)
     removed: Container[int] = ()
+    version: str | None = None
 
 
 async def plan(config: Config, world: World, found: Initialized | None = None) -> Bootstrap:
@@ -103,7 +106,14 @@ async def plan(config: Config, world: World, found: Initialized | None = None) -
 
 
 def restart(config: Config, found: Initialized) -> Bootstrap:
-    """Go on."""
+    """Go on; raises JoinRefused if the cluster speaks a version that this server does not know."""
+    version, own = parse_version(found.version or ""), parse_version(SERVER_VERSION)
+    if version is not None and own is not None and version[:2] > own[:2]:
+        raise JoinRefused(
+            "invalid downgrade; server version is lower than determined cluster version: this server is of"
+            f" {SERVER_VERSION}, its data are of a cluster of {found.version}. Start a newer server, or begin a"
+            " new cluster with `triodeutl snapshot restore`"
+        )
     _look_at_learners(config, found.members)
     if config.discovery_srv:
         log.warning(

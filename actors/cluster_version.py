@@ -7,9 +7,9 @@ of the newer ones. Source: etcd's version package.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
-
-from .existing_cluster import parse_version
+from typing import Final
 
 __all__ = [
     "MIN_CLUSTER_VERSION",
@@ -18,15 +18,23 @@ __all__ = [
     "downgrade_done",
     "downgrade_target",
     "minor",
+    "parse_version",
     "server_version",
 ]
 
 MIN_CLUSTER_VERSION = "3.0.0"
 Version = tuple[int, int, int]
+_VERSION: Final = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:[-+][0-9A-Za-z.+-]*)?", re.ASCII)
 
 
 class InvalidTarget(Exception):
     """The downgrade that is under way cannot be: from where the cluster is, its target is not one minor version."""
+
+
+def parse_version(text: str) -> tuple[int, int, int] | None:
+    """A semantic version without what may follow a dash; None if it is not one."""
+    match = _VERSION.fullmatch(text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def minor(version: Version) -> Version:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
@@ -12,6 +11,7 @@ import trio
 
 from ..errors import JoinRefused
 from ..version import SERVER_VERSION
+from .cluster_version import parse_version
 from .log import Log
 from .member import Member
 from .peers.contract import PeerReply
@@ -23,7 +23,6 @@ __all__ = [
     "ask_members",
     "check_versions",
     "compatible",
-    "parse_version",
     "read_members",
     "read_versions",
 ]
@@ -31,7 +30,6 @@ __all__ = [
 log = Log("triode.bootstrap")
 T = TypeVar("T")
 MIN_CLUSTER_VERSION: Final = (3, 0, 0)
-_VERSION: Final = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(?:[-+][0-9A-Za-z.+-]*)?", re.ASCII)
 
 
 @attrs.frozen
@@ -48,12 +46,6 @@ class Versions:
 
     server: str
     cluster: str
-
-
-def parse_version(text: str) -> tuple[int, int, int] | None:
-    """A semantic version without what may follow a dash; None if it is not one."""
-    match = _VERSION.fullmatch(text)
-    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def read_members(reply: PeerReply) -> ExistingCluster | None:

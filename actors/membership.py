@@ -14,7 +14,9 @@ import attrs
 from ..backends.buffer import Backend
 from ..errors import EtcdError, InvariantBroken
 from ..raft.types import ConfChange, ConfChangeType, ConfState
+from ..version import STORAGE_VERSION
 from . import membership_changes
+from .cluster_version import parse_version
 from .member import Member, cluster_id, go_json, member_id
 
 __all__ = ["Member", "Membership", "cluster_id", "member_id", "removed_ids"]
@@ -22,6 +24,9 @@ __all__ = ["Member", "Membership", "cluster_id", "member_id", "removed_ids"]
 MEMBERS = "members"
 REMOVED = "members_removed"
 CLUSTER = "cluster"
+META, STORAGE = "meta", b"storageVersion"
+STORAGE_MARKED_FROM = (3, 6, 0)
+STORAGE_UNMARKED = "3.5.0"
 
 
 def removed_ids(backend: Backend) -> set[int]:
@@ -66,6 +71,7 @@ class Membership:
         """Read the table again, after the backend's content has been replaced; tells the observers."""
         before = self.members
         self._load()
+        self.follow_version()
         for member in before.values():
             if member.id not in self.members:
                 self.on_removed(member)
@@ -153,6 +159,28 @@ class Membership:
         """The cluster version that the leader decided, such as "3.6.0"."""
         self.version = version
         self._backend.put(CLUSTER, b"clusterVersion", version.encode())
+        self.follow_version()
+
+    @property
+    def storage_version(self) -> str:
+        """The version of the backend's schema, such as "3.6.0": what is stored, else that of 3.5."""
+        stored = self._backend.get(META, STORAGE)
+        return stored.decode("utf-8", "replace") if stored else STORAGE_UNMARKED
+
+    def follow_version(self) -> None:
+        """Mark the backend with the schema's version that goes with the cluster's; before 3.6 there was no mark.
+
+        Each member does so for itself, beside the log. Source: etcd's monitorStorageVersion.
+        """
+        version = parse_version(self.version or "")
+        wanted = None
+        if version is not None and version >= STORAGE_MARKED_FROM:
+            newest = parse_version(STORAGE_VERSION)
+            wanted = STORAGE_VERSION if newest is None or version >= newest else self.version
+        if wanted is None and self._backend.get(META, STORAGE) is not None:
+            self._backend.delete(META, STORAGE)
+        elif wanted is not None and wanted != self.storage_version:
+            self._backend.put(META, STORAGE, wanted.encode())
 
     def set_downgrade(self, enabled: bool, target: str) -> None:
         """Whether a downgrade is under way, and to which version."""

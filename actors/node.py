@@ -148,6 +148,7 @@ class Node:
         )
         self.store = Store(backend, lease_hooks=self.lessor)
         self.membership = Membership(backend, opened.log.cluster_id)
+        self.membership.follow_version()
         self.alarms = Alarms(backend)
         self.hub = WatchHub(
             self.store,
@@ -576,4 +577,6 @@ def _initialized(opened: OpenedStorage) -> Initialized | None:
     if found is None:
         return None
     table = Membership(opened.backend, found.cluster_id)
-    return Initialized(found.member_id, found.cluster_id, table.members, table.removed)
+    return Initialized(
+        found.member_id, found.cluster_id, table.members, table.removed, table.version
+    )

@@ -12,7 +12,7 @@ from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..rpc import pages
 from ..rpc.http_reply import HttpReply, method_not_allowed
 from ..rpc.pb.rpc_pb2 import RangeRequest
-from ..version import SERVER_VERSION, STORAGE_VERSION
+from ..version import SERVER_VERSION
 from .call import Call, Waiter
 from .context import NodeContext
 from .dispatch import Dispatcher
@@ -60,7 +60,7 @@ class Pages:
                 verb,
                 server=SERVER_VERSION,
                 cluster=self._node.membership.version,
-                storage=STORAGE_VERSION,
+                storage=self._node.membership.storage_version,
             )
         wanted = pages.checks_wanted(verb, target)
         if wanted is None or isinstance(wanted, HttpReply):

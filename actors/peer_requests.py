@@ -23,7 +23,7 @@ from ..rpc import pages
 from ..rpc.http_reply import HttpReply, error_page, method_not_allowed
 from ..rpc.pb.lease_pb2 import LeaseInternalRequest, LeaseInternalResponse
 from ..rpc.pb.rpc_pb2 import LeaseKeepAliveRequest, LeaseKeepAliveResponse
-from ..version import SERVER_VERSION, STORAGE_VERSION
+from ..version import SERVER_VERSION
 from .context import NodeContext
 from .leader_calls import up_to_date
 from .lease_calls import INTERNAL, LEASES, LeaseCalls, time_to_live_response
@@ -70,7 +70,7 @@ class PeerRequests:
                 verb,
                 server=SERVER_VERSION,
                 cluster=self._node.membership.version,
-                storage=STORAGE_VERSION,
+                storage=self._node.membership.storage_version,
             )
         else:
             allowed, answer = self._paths.get(path, ("", self._members))

@@ -35,7 +35,7 @@ from ...rpc.pb.rpc_pb2 import (
     MoveLeaderRequest,
     StatusResponse,
 )
-from ...version import SERVER_VERSION, STORAGE_VERSION
+from ...version import SERVER_VERSION
 from .. import proposals
 from ..call import Call, Outlet
 from ..context import NodeContext
@@ -98,7 +98,7 @@ class MaintenanceService:
             raftIndex=raft.commit_index,
             raftTerm=raft.term,
             raftAppliedIndex=node.applied_index(),
-            storageVersion=STORAGE_VERSION,
+            storageVersion=membership.storage_version,
             dbSizeQuota=node.quota.limit_bytes,
             isLearner=membership.is_learner(node.member_id),
             downgradeInfo=DowngradeInfo(enabled=enabled, targetVersion=target),
@@ -251,15 +251,14 @@ class MaintenanceService:
             total = remaining
             log.info("sending database snapshot to client", total_bytes=total)
             digest = hashlib.sha256()
+            version = bytes_field(4, self._node.membership.storage_version.encode())
             for piece in _rechunk(chunks, SNAPSHOT_CHUNK_BYTES):
                 digest.update(piece)
                 remaining -= len(piece)
-                await sender.send(
-                    int_field(2, remaining) + bytes_field(3, piece) + _STORAGE_VERSION_FIELD
-                )
+                await sender.send(int_field(2, remaining) + bytes_field(3, piece) + version)
             if remaining:
                 raise InvariantBroken(f"{remaining} bytes are missing at the end of an image")
-        await sender.send(bytes_field(3, digest.digest()) + _STORAGE_VERSION_FIELD)
+        await sender.send(bytes_field(3, digest.digest()) + version)
         took = self._now() - started
         self.on_snapshot(took)
         log.info(
@@ -299,9 +298,6 @@ def _rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
             del rest[:size]
     if rest:
         yield bytes(rest)
-
-
-_STORAGE_VERSION_FIELD = bytes_field(4, STORAGE_VERSION.encode())
 
 
 def _target_of(version: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import trio
 from ...mvcc.alarm import NAMES as ALARM_NAMES
 from ...mvcc.revision import MAIN_SHIFT, TOMBSTONE
 from ...rpc.ui_paths import KeyQuery
-from ...version import SERVER_VERSION, STORAGE_VERSION, TRIODE_VERSION
+from ...version import SERVER_VERSION, TRIODE_VERSION
 from ..actor import Actor
 from ..context import NodeContext
 from ..member import Member
@@ -41,7 +41,7 @@ def node(context: NodeContext, mode: str) -> Json:
             "triode": TRIODE_VERSION,
             "server": SERVER_VERSION,
             "cluster": membership.version,
-            "storage": STORAGE_VERSION,
+            "storage": membership.storage_version,
         },
         "raft": {
             "leader": f"{raft.leader:x}" if raft.leader else None,

@@ -26,6 +26,7 @@ import trio
 
 from ...actors import membership_changes
 from ...actors.bootstrap import check_advertised, first_members
+from ...actors.cluster_version import parse_version
 from ...actors.member import Member, cluster_id
 from ...backends import registry
 from ...backends.bbolt_file import BboltView
@@ -39,12 +40,14 @@ from ...errors import ConfigError, CorruptData, StorageError
 from ...mvcc.alarm import BUCKET as ALARMS
 from ...mvcc.alarm import NAMES as ALARM_NAMES
 from ...mvcc.alarm import Alarm
+from ...mvcc.file_status import STORAGE_VERSION
 from ...mvcc.restore import SCHEDULED_COMPACT
 from ...mvcc.revision import MAIN_MAX, main_key
 from ...raft.codec import encode_conf_change
 from ...raft.disk import RealDisk
 from ...raft.types import ConfState, Entry, EntryType, HardState
 from ...raft.wal import WAL, Metadata, WalSnapshot
+from ...version import SERVER_VERSION
 from .facts import latest_revision
 from .files import open_file, total_bytes
 from .locks import reading_file
@@ -336,6 +339,26 @@ def _become(backend: Backend, members: list[Member]) -> None:
     backend.put("meta", b"term", TERM.to_bytes(8, "big"))
     state = {"voters": [member.id for member in members], "auto_leave": False}
     backend.put("meta", b"confState", json.dumps(state, separators=(",", ":")).encode())
+    _forget_newer_version(backend)
+
+
+def _forget_newer_version(backend: Backend) -> None:
+    """Let the new cluster decide its version anew if the old one's is newer than this program.
+
+    Otherwise its members would refuse to start, as the data of a newer cluster are not theirs to serve; and the old
+    cluster's downgrade, if one was under way, is over.
+    """
+    found = (backend.get("cluster", b"clusterVersion") or b"").decode("utf-8", "replace")
+    version, own = parse_version(found), parse_version(SERVER_VERSION)
+    if version is not None and own is not None and version[:2] > own[:2]:
+        warn(
+            "the snapshot is of a newer cluster; the restored one decides its version anew",
+            snapshot_cluster_version=found,
+            server_version=SERVER_VERSION,
+        )
+        for key in (b"clusterVersion", b"downgrade"):
+            backend.delete("cluster", key)
+        backend.delete("meta", STORAGE_VERSION)
 
 
 def _build_log(disk: RealDisk, wal_dir: Path, members: list[Member], mine: Member) -> None:

@@ -1,6 +1,6 @@
 """Who looks after a cluster under load: hashes, snapshots, defragmentation, alarms, downgrades, lists of members.
 
-None of it is in the history that the checkers judge; what can be wrong is found here. A member that holds something
+But for compactions none of it is in the history that the checkers judge; what can be wrong is found here. A member that holds something
 else than another at one revision has diverged, a snapshot that cannot be read saves nothing.
 """
 
@@ -19,7 +19,6 @@ from ...errors import EtcdError, StorageError
 from ...mvcc.restore import read_state
 from ...rpc.pb.rpc_pb2 import (
     AlarmRequest,
-    CompactionRequest,
     DefragmentRequest,
     DowngradeRequest,
     HashKVRequest,
@@ -28,7 +27,8 @@ from ...rpc.pb.rpc_pb2 import (
     SnapshotRequest,
     StatusRequest,
 )
-from .client import Endpoints
+from ..checkers import requests as r
+from .client import Endpoints, RecordingClient
 
 __all__ = ["Admin"]
 
@@ -47,8 +47,12 @@ class Admin:
         violations: what was wrong, in words.
     """
 
-    def __init__(self, endpoints: Endpoints, random: Random, scale: float = 1.0) -> None:
+    def __init__(
+        self, client: RecordingClient, endpoints: Endpoints, random: Random, scale: float = 1.0
+    ) -> None:
+        """`client` is for what belongs into the history."""
         self.violations: list[str] = []
+        self._client = client
         self._endpoints = endpoints
         self._random = random
         self._scale = scale
@@ -128,11 +132,7 @@ class Admin:
         if not any(alarm.alarm == NOSPACE for alarm in alarms):
             return
         status = await endpoint.call("Maintenance/Status", StatusRequest())
-        try:
-            request = CompactionRequest(revision=status.header.revision, physical=True)
-            await endpoint.call("KV/Compact", request)
-        except EtcdError:
-            pass  # somebody has compacted
+        await self._client.do(r.Compact(status.header.revision, physical=True), endpoint)
         await self.defragment(endpoint)
         for alarm in alarms:
             if alarm.alarm == NOSPACE:

@@ -20,7 +20,7 @@ from ..plan import Plan
 from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, Scenario, simulate
 from ..trace import Trace
 from .admin import Admin
-from .client import Endpoint
+from .client import Endpoint, RecordingClient
 from .recorder import Recorder
 from .traffic import MIXES
 from .workload import Workload, hashes_of, log_of
@@ -63,7 +63,8 @@ class CheckedRun(Scenario):
             pause_seconds=PAUSE_SECONDS,
             scale=self.plan.scale,
         )
-        admin = Admin(lambda: _any(self.cluster, random), random, self.plan.scale)
+        client = RecordingClient(recorder, lambda: _any(self.cluster, random))
+        admin = Admin(client, lambda: _any(self.cluster, random), random, self.plan.scale)
         async with trio.open_nursery() as watching:
             watching.start_soon(workload.run_watchers)
             async with trio.open_nursery() as nursery:

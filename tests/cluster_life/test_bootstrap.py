@@ -19,11 +19,11 @@ from triode.actors.bootstrap import (
     refuse_bootstrapped,
     restart,
 )
+from triode.actors.cluster_version import parse_version
 from triode.actors.existing_cluster import (
     ExistingCluster,
     Versions,
     compatible,
-    parse_version,
     read_members,
     read_versions,
 )
