@@ -51,6 +51,7 @@ class Membership:
         self.members: dict[int, Member] = {}
         self.removed: set[int] = set()
         self.version: str | None = None
+        self.storage_version = STORAGE_UNMARKED  # of the backend's schema, see `follow_version`
         self.downgrade: tuple[bool, str] = (False, "")
         self.on_added: Callable[[Member], None] = _nothing
         self.on_updated: Callable[[Member], None] = _nothing
@@ -161,12 +162,6 @@ class Membership:
         self._backend.put(CLUSTER, b"clusterVersion", version.encode())
         self.follow_version()
 
-    @property
-    def storage_version(self) -> str:
-        """The version of the backend's schema, such as "3.6.0": what is stored, else that of 3.5."""
-        stored = self._backend.get(META, STORAGE)
-        return stored.decode("utf-8", "replace") if stored else STORAGE_UNMARKED
-
     def follow_version(self) -> None:
         """Mark the backend with the schema's version that goes with the cluster's; before 3.6 there was no mark.
 
@@ -177,10 +172,12 @@ class Membership:
         if version is not None and version >= STORAGE_MARKED_FROM:
             newest = parse_version(STORAGE_VERSION)
             wanted = STORAGE_VERSION if newest is None or version >= newest else self.version
-        if wanted is None and self._backend.get(META, STORAGE) is not None:
+        stored = self._backend.get(META, STORAGE)
+        if wanted is None and stored is not None:
             self._backend.delete(META, STORAGE)
-        elif wanted is not None and wanted != self.storage_version:
+        elif wanted is not None and wanted.encode() != stored:
             self._backend.put(META, STORAGE, wanted.encode())
+        self.storage_version = wanted or STORAGE_UNMARKED
 
     def set_downgrade(self, enabled: bool, target: str) -> None:
         """Whether a downgrade is under way, and to which version."""

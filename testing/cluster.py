@@ -92,6 +92,7 @@ class Cluster:
         self._configs: dict[str, Config] = {}
         self._picks = 0
         self._strangers: dict[str, Machine] = {}
+        self._strangers_total = 0
         nursery.start_soon(self.network.run, name="network")
 
     # --- machines -------------------------------------------------------------------------------
@@ -178,10 +179,15 @@ class Cluster:
         name = self.machine(which).name
         self._configs[name] = attrs.evolve(self._configs[name], **changes)
 
+    def forget_config(self, which: MachineLike) -> None:
+        """The disks of a machine have been wiped: its next member is another one."""
+        self._configs.pop(self.machine(which).name, None)
+
     def start_stranger(self, which: MachineLike) -> Machine:
         """Start the only member of another cluster at the address of a machine that is down."""
         machine = self.machine(which)
-        number = STRANGERS_FROM + len(self._strangers)
+        number = STRANGERS_FROM + self._strangers_total
+        self._strangers_total += 1
         random = Random(self._random.getrandbits(64))
         stranger = Machine(number, self.network, self._freezer, random)
         stranger.peer_url = machine.peer_url

@@ -137,7 +137,10 @@ class SimulatedPeers(Actor[None]):
         if of_other_cluster(headers, self.owner.cluster_id):
             reply: PeerReply | None = PeerReply(412, {}, CLUSTER_MISMATCH.encode())
         else:
-            reply = await self.owner.answer(verb, target, body)
+            try:
+                reply = await self.owner.answer(verb, target, body)
+            except TriodeError as error:
+                reply = PeerReply(500, {}, str(error).encode())
         reply = reply or PeerReply(404, {}, b"404 page not found\n")
         cluster = {"x-etcd-cluster-id": f"{self.owner.cluster_id:x}"}
         return attrs.evolve(reply, headers={**reply.headers, **cluster})

@@ -67,6 +67,7 @@ class MemberFaults:
         await machine.kill()
         machine.wipe()
         machine.leaving = False
+        self._cluster.forget_config(machine)
         await nemesis.changes.add_again(machine)
         nemesis.busy.discard(machine.name)
 
@@ -117,11 +118,11 @@ class MemberFaults:
         self._cluster.change_config(machine, **wrong)
         nemesis.note(machine, f"wrong settings: {wrong}")
         self._cluster.start(machine)
+        self._cluster.change_config(machine, **{name: getattr(right, name) for name in wrong})
         await machine.wait_started()
         if machine.node is not None:
             nemesis.unexpected.append(f"{machine.name} serves with {wrong}")
         await machine.kill()
-        self._cluster.change_config(machine, **{name: getattr(right, name) for name in wrong})
         nemesis.refused.discard(machine.name)
         await nemesis.down(machine, machine.kill)
 

@@ -219,11 +219,9 @@ class Nemesis:
             machine.disarm()
             self.may_fail &= self.lost
             machine.resume()
-            if machine.disk.capacity_bytes is not None:
-                machine.free_space()
-                await (
-                    machine.kill()
-                )  # one that has met a full disk takes no writes before its next start
+            machine.free_space()
+            if machine.node is not None and machine.node.peer.disk_full is not None:
+                await machine.kill()  # it takes no writes before its next start
             if not machine.up and machine.name in self.cluster.expected:
                 self.cluster.start(machine)
         self.busy.clear()
