@@ -14,7 +14,7 @@ changes neither: what was written and not synced is seen by the next process, an
 There is no randomness inside. `choose(n)` is asked for a number in [0, n) at each such point, where
 n - 1 stands for the newest version: give it a seeded generator's `randrange`, or a list of answers to
 replay. Faults come from `before(operation, path)`, which is called ahead of every operation and may
-raise what the operation should raise. A `fdatasync` that fails so loses what it should have written, as
+raise what the operation should raise: `PowerLoss` if it is not done any more, any other StorageError if it fails. A `fdatasync` that fails so loses what it should have written, as
 on Linux: the pages count as clean, so programs see them, a later one succeeds, and the data is not on the platter
 unless it is written again.
 """
@@ -29,9 +29,13 @@ import attrs
 from ..errors import DiskFull, StorageError
 from .disk import SECTOR_BYTES, DiskFile
 
-__all__ = ["SimulatedDisk"]
+__all__ = ["PowerLoss", "SimulatedDisk"]
 
 Choose = Callable[[int], int]
+
+
+class PowerLoss(StorageError):
+    """The machine is without power: nothing that it does to a disk has an effect any more."""
 
 
 @attrs.define(eq=False)
@@ -346,6 +350,8 @@ class _SimulatedFile:
     def fdatasync(self) -> None:
         try:
             inode = self._use("fdatasync")
+        except PowerLoss:
+            raise
         except StorageError:
             self._inode.pending.clear()
             raise

@@ -78,12 +78,14 @@ class Cluster:
         usual: Conditions | None = None,
         settings: dict[str, Any] | None = None,
         real_network: bool = False,
+        sqlite: bool = False,
     ) -> None:
         self.trace = trace
         self.settings = settings or {}
         self.network = Network(Random(random.getrandbits(64)), trace, usual)
         self.machines: dict[str, Machine] = {}
         self._real_network = real_network
+        self._sqlite = sqlite
         self._random = random
         self._nursery = nursery
         self._freezer = Freezer()
@@ -105,6 +107,8 @@ class Cluster:
         machine = Machine(number, self.network, self._freezer, random, real_port=port)
         machine.find = self.machine_at
         machine.on_failed = self._failed
+        if self._sqlite:
+            machine.use_sqlite()
         self.machines[machine.name] = machine
         return machine
 
@@ -481,6 +485,7 @@ async def cluster(
     conditions: Conditions | None = None,
     trace: Trace | None = None,
     real_network: bool = False,
+    sqlite: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Cluster]:
     """Run a cluster for the length of the block; when the block begins, it has a leader.
@@ -492,6 +497,8 @@ async def cluster(
         trace: where events are noted.
         real_network: the members speak etcd's protocol over the loopback, and clients may connect to the
             `client_urls` of their nodes; only under the real clock. `conditions` mean nothing then.
+        sqlite: the members store on SQLite, in files that a kill and a loss of power leave as real ones; otherwise
+            on a simulated engine, which is quicker.
         settings: fields of `Config` for all members, such as `election_timeout=0.5` or `snapshot_count=100`.
     """
     async with trio.open_nursery() as nursery:
@@ -502,6 +509,7 @@ async def cluster(
             usual=conditions and attrs.evolve(conditions),
             settings=settings,
             real_network=real_network,
+            sqlite=sqlite,
         )
         names = [made.new_machine().name for _ in range(members)]
         made.bootstrap(names)
@@ -514,4 +522,5 @@ async def cluster(
             with trio.CancelScope(shield=True):
                 for machine in made.machines.values():
                     await machine.kill()
+                    machine.dispose()
             nursery.cancel_scope.cancel()

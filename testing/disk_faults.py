@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..errors import CorruptData, DiskFull, StorageError
+from ..errors import DiskFull, StorageError
 from .machine import Machine
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ class DiskFaults:
         with trio.move_on_after(FAULT_SECONDS_MAX * nemesis.plan.scale):
             await machine.wait_down()
         machine.disarm()
-        await self._afterwards(machine)
+        await self.afterwards(machine)
         nemesis.may_fail.discard(machine.name)
 
-    async def _afterwards(self, machine: Machine) -> None:
+    async def afterwards(self, machine: Machine) -> None:
         """The member has ended, or met no fault: restart it, with or without a loss of power, or leave it alone."""
         nemesis, random = self._nemesis, self._nemesis.random
         follow: Callable[[], Awaitable[None]] = machine.kill
@@ -156,35 +156,6 @@ class DiskFaults:
     def _flip_log(self, machine: Machine) -> None:
         for _ in range(self._nemesis.random.randrange(1, 4)):
             machine.flip(Path(f"/{machine.name}/member/wal"), ".wal")
-
-    async def read_failure(self) -> None:
-        """A page of the backend cannot be read: the call that wants it fails, and the member ends."""
-        nemesis, random = self._nemesis, self._nemesis.random
-        machine = nemesis.pick()
-        if machine is None:
-            return
-        nemesis.busy.add(machine.name)
-        nemesis.may_fail.add(machine.name)
-        nemesis.unreadable.add(machine.name)
-        await machine.kill()  # so that nothing is cached
-        left = random.choice((1, 1, 1, 3, 10))
-
-        def fault(path: Path) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise CorruptData(f"{path}: a page is malformed")
-
-        nemesis.cluster.start(machine)
-        with trio.move_on_after(FAULT_SECONDS_MAX * nemesis.plan.scale):
-            await machine.wait_started()
-            machine.read_fault = fault
-            nemesis.note(machine, "a read will fail")
-            await machine.wait_down()
-        machine.disarm()
-        await self._afterwards(machine)
-        nemesis.unreadable.discard(machine.name)
-        nemesis.may_fail.discard(machine.name)
 
     async def date_jump(self) -> None:
         """Somebody sets the date of a machine."""

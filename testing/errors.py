@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import Code, EtcdError, StorageError, TriodeError
+from ..errors import Code, EtcdError, TriodeError
+from ..raft.simulated_disk import PowerLoss
 
 __all__ = ["ConnectionLost", "PowerLoss", "SimulationError"]
 
 
 class SimulationError(TriodeError):
     """The test asks for what this world cannot do."""
-
-
-class PowerLoss(StorageError):
-    """The machine is without power: nothing that it does to a disk has an effect any more."""
 
 
 class ConnectionLost(EtcdError):

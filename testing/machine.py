@@ -6,8 +6,8 @@ decided by the machine's random generator. The end of a process is no loss of po
 in the page cache, where the next process sees it and a later loss of power may take it.
 
 Threads are simulated: their work happens at some moment between its start and the moment at which the caller hears
-of it, and the loop goes on meanwhile. As with real threads, cancelling the caller does not stop the work; the end of
-the process does.
+of it, or at several, between two operations of a disk, and the loop goes on meanwhile (`threads`). As with real threads,
+cancelling the caller does not stop the work; the end of the process does.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from .network import Network
 from .pause import Freezer
 from .platter import Platter, engine_on
 from .sqlite_disk import SqliteDisk
+from .threads import Threads
 from .trace import MACHINE
 
 __all__ = ["Machine"]
@@ -83,7 +84,7 @@ class Machine:
         find: the machine with a peer URL.
         on_failed: told when the member ends by itself, and why.
         fault: called ahead of every operation of a disk with its name and file; may raise what it should raise.
-        read_fault: called ahead of every read of the backend, if it is not None; may raise what that should raise.
+        read_fault: called ahead of every read of the backend, if it is not None, with its name and file; likewise.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Machine:
         self.install_delay: Callable[[], float] | None = None
         self.checkpoint_seconds: float | None = None
         self.fault: Callable[[str, Path], None] = _no_fault
-        self.read_fault: Callable[[Path], None] | None = None
+        self.read_fault: Callable[[str, Path], None] | None = None
         self.operations = 0
         self.context: Context = copy_context()
         self.context.run(MACHINE.set, name)
@@ -135,6 +136,7 @@ class Machine:
         self._power_lost = False
         self._resumed = trio.Event()
         self._gone = trio.Event()
+        self._threads = Threads(Random(random.getrandbits(64)))
         self.wipe()
 
     def wipe(self) -> None:
@@ -223,29 +225,44 @@ class Machine:
         return self._peers
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        """As `trio.to_thread.run_sync`: cancelling the caller does not stop the work. See `threads`."""
         delay = self.disk_delay
         if self.install_delay is not None and "_install" in getattr(work, "__qualname__", ""):
             delay = self.install_delay
+        await trio.lowlevel.checkpoint_if_cancelled()
+        process = self._gone
         if delay is None:
-            await trio.lowlevel.checkpoint()
-            return work()
-        seconds = delay()
-        before = seconds * self.random.random()
-        await self._thread_works(before)
-        result = work()
-        await self._thread_works(seconds - before)
-        return result
+            await self._thread_waits(0.0, process)
+            result = work()
+            await self._thread_waits(0.0, process)
+            return result
+        left = delay()
+        stepped, ended = self._threads.begin(work), False
+        try:
+            while not ended:
+                pause = left * self.random.random()
+                left -= pause
+                await self._thread_waits(pause, process)
+                ended = self._threads.go_on(stepped)
+            await self._thread_waits(left, process)
+        finally:
+            self._threads.lose_one(stepped)
+        return stepped.result()
 
-    async def _thread_works(self, seconds: float) -> None:
-        """Let time pass for a thread, which only the end of the process stops."""
-        with trio.CancelScope(shield=True), trio.move_on_after(seconds):
-            await self._gone.wait()
-        if self.dark:
+    async def _thread_waits(self, seconds: float, process: trio.Event) -> None:
+        """Let time pass for a thread, which only the end of its process stops."""
+        if seconds:
+            with trio.CancelScope(shield=True), trio.move_on_after(seconds):
+                await process.wait()
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        if process.is_set():
             await trio.lowlevel.checkpoint()
             raise PowerLoss(f"{self.name} is gone: its threads are, too")
 
     def _operation(self, operation: str, path: Path) -> None:
         """Something is about to be done to a disk."""
+        self._threads.may_stop()
         self.operations += 1
         if self.operations == self._crash_at:
             self._power_lost = True
@@ -254,9 +271,11 @@ class Machine:
             raise PowerLoss(f"cannot {operation} {path}: the machine is without power")
         self.fault(operation, path)
 
-    def _read(self, path: Path) -> None:
+    def _read(self, operation: str, path: Path) -> None:
+        """Something is about to be read from the backend."""
+        self._threads.may_stop()
         if self.read_fault is not None:
-            self.read_fault(path)
+            self.read_fault(operation, path)
 
     @property
     def peers(self) -> SimulatedPeers | None:
@@ -305,10 +324,7 @@ class Machine:
     def _ended(self, error: BaseException) -> None:
         if not self.dark:
             self.failure = error
-            told = repr(error)
-            if self._sqlite_disk is not None:
-                told = self._sqlite_disk.told(told)
-            self.network.trace.event(self.name, f"failed: {told}")
+            self.network.trace.event(self.name, f"failed: {error!r}")
             self.on_failed(self, error)
 
     def _settle(self) -> None:
@@ -317,6 +333,8 @@ class Machine:
             self._peers.cut()
         self._lose_visitors()
         self.node, self._crash_at = None, None
+        self._gone.set()
+        self._threads.lose()
         if self._power_lost:
             self._lose_power()
         else:
@@ -420,6 +438,14 @@ class Machine:
             return bool(size)
         finally:
             self.disk.before = before
+
+    def flip_backend(self, suffix: str = "") -> bool:
+        """Turn over one bit of a file of SQLite's ("" or "-wal"), while the machine is down; False if there is none."""
+        disk = self._sqlite_disk
+        if disk is None:
+            return False
+        name = self.random.choice(disk.names or [""])
+        return bool(name) and disk.flip(f"{name}{suffix}", self.random.randrange(8))
 
     # --- pausing --------------------------------------------------------------------------------
 

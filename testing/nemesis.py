@@ -14,6 +14,7 @@ from random import Random
 import trio
 
 from ..errors import ConfigError, CorruptData, JoinRefused, MemberRemoved, StorageError
+from .backend_faults import BackendFaults
 from .cluster import Cluster
 from .disk_faults import DiskFaults
 from .machine import Machine
@@ -50,7 +51,12 @@ class Nemesis:
         self.busy: set[str] = set()
         self.refused: set[str] = set()
         self.unreadable: set[str] = set()
-        self._rooms: tuple[object, ...] = (self, DiskFaults(self), MemberFaults(self))
+        self._rooms: tuple[object, ...] = (
+            self,
+            DiskFaults(self),
+            BackendFaults(self),
+            MemberFaults(self),
+        )
         cluster.on_failed = self.failed
         self._nursery: trio.Nursery | None = None
 
@@ -217,13 +223,14 @@ class Nemesis:
         self.cluster.heal()
         for machine in self.cluster.machines.values():
             machine.disarm()
-            self.may_fail &= self.lost
             machine.resume()
             machine.free_space()
-            if machine.node is not None and machine.node.peer.disk_full is not None:
-                await machine.kill()  # it takes no writes before its next start
+            full = machine.node is not None and machine.node.peer.disk_full is not None
+            if full or machine.name in self.may_fail:
+                await machine.kill()  # it takes no writes before its next start, or is about to end
             if not machine.up and machine.name in self.cluster.expected:
                 self.cluster.start(machine)
+        self.may_fail &= self.lost
         self.busy.clear()
 
     def failed(self, machine: Machine, error: BaseException) -> None:

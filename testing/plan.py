@@ -40,10 +40,12 @@ FAULTS = (
     "other_flags",
     "wrong_flags",
     "stranger",
+    "install_failure",
 )
-"""The names of the faults in `nemesis`, `disk_faults` and `member_faults`."""
+"""The names of the faults in `nemesis`, `disk_faults`, `backend_faults` and `member_faults`."""
 
 SLOW_SCALE = 40.0
+SQLITE_BYTES_MIN = 213_000  # of a file with hardly anything in it
 
 
 @attrs.frozen
@@ -102,7 +104,7 @@ def plan_of(seed: int, *, members: int | None = None) -> Plan:
     scale = random.choice((1.0,) * 11 + (SLOW_SCALE,))
     slowest = random.choice((0.0, 0.001, 0.01, 0.08, 0.4))
     low, high = random.choice(((0.2, 1.0), (0.4, 2.0), (1.0, 3.0)))
-    return Plan(
+    plan = Plan(
         seed=seed,
         members=size,
         seconds=random.uniform(5.0, 10.0) * scale,
@@ -121,6 +123,9 @@ def plan_of(seed: int, *, members: int | None = None) -> Plan:
         admin=random.random() < 0.4,
         force_new=random.random() < 0.1,
     )
+    if plan.sqlite:
+        plan.settings["quota_backend_bytes"] += SQLITE_BYTES_MIN
+    return plan
 
 
 def _settings(random: Random, slowest: float, scale: float) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
-from ..backends.contract import Batch, EngineOptions, Row
+from ..backends.contract import Batch, EngineOptions, Reader, Row, View
 from ..backends.memory import MemoryEngine
 from ..errors import ConfigError, DataDirLocked, DiskFull, StorageError
+from ..raft.simulated_disk import PowerLoss
+from .watched_view import BeforeRead, WatchedReader, WatchedView, nothing
 
 __all__ = ["Platter", "SimulatedEngine", "engine_on"]
 
@@ -62,7 +64,8 @@ class Platter:
     """The engines' part of a machine's disk.
 
     `before(operation, path)` is called ahead of everything that an engine does to the disk, and may raise what that
-    should raise, and `before_read(path)` ahead of its reads; `choose(n)` says, at a loss of power, which of n states is left, n - 1 being the newest.
+    should raise, and `before_read(operation, path)` ahead of its reads, also those of its views and of what it replaces
+    its content with; `choose(n)` says, at a loss of power, which of n states is left, n - 1 being the newest.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class Platter:
     ) -> None:
         self.choose = choose
         self.before = before
-        self.before_read: Callable[[Path], None] = lambda _path: None
+        self.before_read: BeforeRead = nothing
         self.capacity_bytes = capacity_bytes
         self._files: dict[Path, _File] = {}
 
@@ -104,6 +107,10 @@ class Platter:
             raise DataDirLocked(f"{path} is in use by another node")
         file.opened, file.spoiled = True, None
         return file
+
+    def read(self, operation: str, path: Path) -> None:
+        """Something is about to be read."""
+        self.before_read(operation, path)
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file another name, at once and for good."""
@@ -148,20 +155,28 @@ class SimulatedEngine(MemoryEngine):
         super().commit(batch)
 
     def get(self, bucket: str, key: bytes) -> bytes | None:
-        self.platter.before_read(self._path)
+        self.platter.before_read("get", self._path)
         return super().get(bucket, key)
 
     def get_many(self, bucket: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        self.platter.before_read(self._path)
+        self.platter.before_read("get_many", self._path)
         return super().get_many(bucket, keys)
 
     def range(self, bucket: str, start: bytes, end: bytes | None, limit: int = 0) -> list[Row]:
-        self.platter.before_read(self._path)
+        self.platter.before_read("range", self._path)
         return super().range(bucket, start, end, limit)
+
+    def snapshot(self) -> View:
+        return WatchedView(super().snapshot(), self._path, self.platter.read)
+
+    def replace(self, content: Reader) -> None:
+        super().replace(WatchedReader(content, "replace", self._path, self.platter.read))
 
     def sync(self) -> None:
         try:
             self.platter.before("sync", self._path)
+        except PowerLoss:
+            raise
         except StorageError:
             if self._file.spoiled is None:
                 self._file.spoiled = len(self._file.since)

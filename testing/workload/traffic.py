@@ -89,7 +89,9 @@ class Plain(Mix):
             change: r.Op = r.Put(other, self.value())
             delete = r.Delete(other, prev_kv=self.random.random() < 0.5)
             success.append(change if self.random.random() < 0.5 else delete)
-        success.append(r.Range(self.prefix, self.prefix[:-1] + b"0"))
+        # where it stands in the middle, a read that fails leaves half a txn
+        place = len(success) - self._values % len(success)
+        success.insert(place, r.Range(self.prefix, self.prefix[:-1] + b"0"))
         await self.do(r.Txn((compare,), tuple(success), (r.Put(other, self.value()),)))
 
     async def stale(self) -> None:
