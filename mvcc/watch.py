@@ -111,21 +111,28 @@ class WatchHub:
     # --- the applier's side ---------------------------------------------------------------------
 
     def notify(self, revision: int, events: Iterable[Event]) -> None:
-        """Hand out a batch: all `events` after the last one, up to and including `revision`."""
+        """Hand out a batch: all `events` after the last one, up to and including `revision`.
+
+        If a value that has to be told cannot be read, the hub stays at the revision that it had: nobody is told
+        that this batch is not to come any more.
+        """
         if revision < self.revision:
             raise InvariantBroken(f"watches were told of {self.revision}, now of {revision}")
         if revision == self.revision:
             return
         woken = self._wake_waiting(revision)
         start = self.revision + 1
-        self.revision = revision
         for watcher in woken:
             if watcher.next_revision == start:
                 self._sync(watcher)
         ready: list[WatchStream] = []
         if len(self._synced):
             delivery = Delivery(self._header, self._past.prev_kv)
-            refused = delivery.send(self._synced, events)
+            try:
+                refused = delivery.send(self._synced, events)
+            except BaseException:
+                self._wait_again(woken)
+                raise
             for watcher, next_revision in refused.items():
                 if not start <= next_revision <= revision:
                     raise InvariantBroken(f"a watch goes on at {next_revision}, after {revision}")
@@ -133,6 +140,7 @@ class WatchHub:
                 self._lag(watcher, next_revision)
             self._events_total += delivery.events
             ready = delivery.ready
+        self.revision = revision
         for watcher in woken:
             if watcher.state is State.WAITING:  # it starts in the middle of the batch
                 self._lag(watcher, watcher.next_revision)
@@ -263,7 +271,13 @@ class WatchHub:
         else:
             watcher.state = State.WAITING
             watcher.next_revision = next_revision
-            self._waiting.setdefault(next_revision, {})[watcher] = None
+            self._wait_again([watcher])
+
+    def _wait_again(self, watchers: Iterable[Watcher]) -> None:
+        """File those that wait for their start; others are where they belong."""
+        for watcher in watchers:
+            if watcher.state is State.WAITING:
+                self._waiting.setdefault(watcher.next_revision, {})[watcher] = None
 
     def _sync(self, watcher: Watcher) -> None:
         watcher.state = State.SYNCED

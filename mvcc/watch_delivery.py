@@ -40,18 +40,23 @@ class Delivery:
 
         `header_revision` 0 means each response bears the revision of its last event. Returns the
         watchers whose stream was full, with the first revision that each did not get.
+
+        Previous values may have to be read, which may fail: then nothing has been queued for anybody.
         """
+        encoded = [
+            (cohort, self._chunks(wanted, variant, first_revision))
+            for interest, wanted in index.match(events).items()
+            for (variant, first_revision), cohort in interest.cohorts.items()
+        ]
         refused: dict[Watcher, int] = {}
-        for interest, wanted in index.match(events).items():
-            for (variant, first_revision), cohort in interest.cohorts.items():
-                chunks = self._chunks(wanted, variant, first_revision)
-                watchers: Iterable[Watcher] = cohort
-                for chunk in chunks:
-                    header = self._header_of(header_revision or chunk.last)
-                    before = len(refused)
-                    self._fan_out(watchers, chunk, header, refused)
-                    if len(refused) > before:
-                        watchers = [w for w in watchers if w not in refused]
+        for cohort, chunks in encoded:
+            watchers: Iterable[Watcher] = cohort
+            for chunk in chunks:
+                header = self._header_of(header_revision or chunk.last)
+                before = len(refused)
+                self._fan_out(watchers, chunk, header, refused)
+                if len(refused) > before:
+                    watchers = [w for w in watchers if w not in refused]
         return refused
 
     def _chunks(self, wanted: list[Event], variant: int, first_revision: int) -> list[Chunk]:
