@@ -180,10 +180,11 @@ class PromptActor(Actor[M]):
         """Handle `message` now, in the caller's task, after what is in the mailbox.
 
         Otherwise it is like `ref.tell`: it raises MailboxFull and MailboxClosed, and a failure crashes this actor
-        in its own task, not the caller. Not for use from within this actor's own `handle_now`.
+        in its own task, not the caller. Not for use from within this actor's own `handle_now`. While no incarnation
+        runs, or the last one has begun to end, the message waits for the next.
         """
         mailbox = self.mailbox
-        if self._failure is not None:  # about to crash
+        if self._failure is not None or not takes_tasks(self._nursery):
             mailbox.put_nowait(message)
             return
         batch = mailbox.pass_through(message)

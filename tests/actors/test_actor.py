@@ -261,6 +261,40 @@ async def test_a_failure_in_take_crashes_the_actor_and_not_the_caller() -> None:
     assert actor.batches == []
 
 
+@pytest.mark.parametrize("mailed", [False, True])
+async def test_nothing_is_taken_between_a_crash_and_its_end(
+    autojump_clock: MockClock, mailed: bool
+) -> None:
+    """Others go on until all have ended, for one with what a worker thread has brought; they find nobody."""
+
+    class Slow(Prompt):
+        restart = Restart.NEVER
+
+        async def started(self) -> None:
+            self.nursery.start_soon(self._thread)
+
+        async def _thread(self) -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(10)
+
+    actor = Slow()
+
+    async def late() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(5)
+        actor.take(1)
+
+    with pytest.RaisesGroup(ActorFailed):
+        async with trio.open_nursery() as nursery, running(actor):
+            nursery.start_soon(late)
+            if mailed:
+                actor.ref.tell(0)
+            else:
+                actor.take(0)
+            await trio.sleep_forever()
+    assert actor.batches == []
+
+
 async def test_take_after_a_restart(autojump_clock: MockClock) -> None:
     actor = Prompt()
     async with running(Supervisor("root", [actor])):
