@@ -226,7 +226,7 @@ class Nemesis:
             machine.resume()
             machine.free_space()
             full = machine.node is not None and machine.node.peer.disk_full is not None
-            if full or machine.name in self.may_fail:
+            if full or machine.name in self.may_fail - self.lost:
                 await machine.kill()  # it takes no writes before its next start, or is about to end
             if not machine.up and machine.name in self.cluster.expected:
                 self.cluster.start(machine)

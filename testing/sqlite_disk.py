@@ -141,7 +141,7 @@ class SqliteDisk:
         SQLite's own syncs are not seen, but what it does between them is known: see `sqlite_files`. Those of the engine,
         and what it writes itself, are seen.
         """
-        database, pages = self.database(name), Wal.of(self.wal_of(name)).pages
+        database = self.database(name)
         main, wal = self.main_of(name), self.wal_of(name)
 
         def fsync(fd: int) -> None:
@@ -165,8 +165,12 @@ class SqliteDisk:
                 copied = self.main_of(name)
                 if copied != main and wal:
                     database.wal_synced(wal)  # ahead of the first page that it copied
-                if _has_all(copied, pages):
+                # A checkpoint of all frames is the only one that syncs the main file, or empties the -wal.
+                left = self.wal_of(name)
+                if _has_all(copied, Wal.of(left).pages):
                     database.main = copied
+                    if not left and database.spoiled is None:
+                        database.wal = b""  # what may come back of it, all frames, changes nothing
 
     def read(self, operation: str, path: Path) -> None:
         """Something is about to be read."""

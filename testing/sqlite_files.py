@@ -61,6 +61,8 @@ class Wal:
             if size:  # the last one of a transaction
                 pages.update(open_)
                 open_.clear()
+                for gone in [each for each in pages if each > size]:
+                    del pages[gone]
         return cls(data, salts, frame_bytes, frames, pages)
 
     def end_of(self, frames: int) -> int:

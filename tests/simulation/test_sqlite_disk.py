@@ -152,6 +152,23 @@ def test_closing_makes_it_durable(disk: SqliteDisk) -> None:
     assert kept(disk) == 1
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_loss_of_power_after_defragmenting(seed: int) -> None:
+    """Which writes all anew, makes the file smaller and empties the `-wal`."""
+    disk = SqliteDisk(choose=Random(seed).randrange)
+    engine = opened(disk)
+    for number in range(100):
+        put(engine, number)
+    engine.commit(Batch({"other": {b"%d" % number: VALUE for number in range(500)}}))
+    engine.commit(Batch(dropped={"other"}))
+    engine.defragment()
+    if seed % 2:
+        put(engine, 100)
+    disk.crash()
+    assert kept(disk) >= 100
+    disk.remove()
+
+
 @pytest.mark.parametrize("end", ["crash", "end_process"])
 def test_a_checkpoint_is_interrupted(end: str) -> None:
     """Some pages are in the main file, which is whole only together with the `-wal`."""
