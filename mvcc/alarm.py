@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..backends.buffer import Backend
 from ..errors import CorruptData
-from ..protowire import fields, int_field
+from ..protowire import fields, int_field, signed
 
 __all__ = ["CORRUPT", "NAMES", "NONE", "NOSPACE", "Alarm", "Alarms"]
 
@@ -38,7 +38,7 @@ class Alarm(NamedTuple):
             raise CorruptData(f"bucket alarm: {data.hex()} is not an AlarmMember") from bad
         if isinstance(member_id, bytes) or isinstance(kind, bytes):
             raise CorruptData(f"bucket alarm: {data.hex()} is not an AlarmMember")
-        return cls(member_id, kind)
+        return cls(member_id, signed(kind))
 
 
 class Alarms:

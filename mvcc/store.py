@@ -185,7 +185,11 @@ class Store:
     # --- writing ----------------------------------------------------------------------------------
 
     def put(self, request: PutRequest) -> PutResult:
-        """Write a key. Raises LeaseNotFound, KeyNotFound (ignore_value or ignore_lease without key)."""
+        """Write a key.
+
+        Raises LeaseNotFound, also for the lease that ignore_lease would keep if there is no such lease any more;
+        KeyNotFound (ignore_value or ignore_lease without key).
+        """
         lease = request.lease
         if lease and not self.leases.exists(lease):
             raise LeaseNotFound
@@ -239,6 +243,8 @@ class Store:
                 if prev is None:
                     raise KeyNotFound
                 lease = lease_of(prev)
+                if lease and not self.leases.exists(lease):
+                    raise LeaseNotFound
             if not request.prev_kv:
                 prev = None
         self._write_put(key, value, lease)

@@ -206,12 +206,14 @@ def _check_range(store: Store, request: RangeRequest) -> None:
 
 
 def _check_put(store: Store, request: PutRequest, deletes: list[DeleteRangeRequest]) -> None:
+    lease = request.lease
     if request.ignore_value or request.ignore_lease:
         key = request.key
         entry = store.index.keys.get(key)
         if entry is None or not entry.version or any(_covers(d, key) for d in deletes):
             raise KeyNotFound
-    lease = request.lease
+        if request.ignore_lease:
+            lease = lease_of(store.load(entry, entry.modified))
     if lease and not store.leases.exists(lease):
         raise LeaseNotFound
 

@@ -37,3 +37,11 @@ def test_other_keys_are_corrupt_data(backend: Backend, bad: bytes) -> None:
     backend.put("alarm", bad, b"")
     with pytest.raises(CorruptData):
         Alarms(backend)
+
+
+def test_an_alarm_of_a_kind_that_is_none_is_the_same_after_a_restart(backend: Backend) -> None:
+    """Members that have restarted must answer as those that have not."""
+    Alarms(backend).activate(5, -1)
+    again = Alarms(backend)
+    assert again.get() == [Alarm(5, -1)]
+    assert again.deactivate(5, -1) == Alarm(5, -1)
