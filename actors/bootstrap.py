@@ -96,8 +96,14 @@ async def plan(config: Config, world: World, found: Initialized | None = None) -
     mine = urls.get(config.name, ())
     await check_advertised(config, mine)
     decided = new_cluster(config, urls)
-    others = [url for name, theirs in urls.items() if name != config.name for url in theirs]
-    known = await existing.ask_members(world, others, seconds_max=BOOTSTRAPPED_SECONDS_MAX)
+    known = await existing.ask_members(
+        world,
+        _others(config, urls),
+        ours=lambda cluster: (
+            cluster.cluster_id == decided.cluster_id or cluster.knows(decided.member_id)
+        ),
+        seconds_max=BOOTSTRAPPED_SECONDS_MAX,
+    )
     refuse_bootstrapped(decided.member_id, known)
     return decided
 
@@ -127,12 +133,19 @@ def restart(config: Config, found: Initialized) -> Bootstrap:
 async def _confirm_removal(world: World, found: Initialized) -> None:
     """Raise MemberRemoved if another member knows that this one was removed; see `departure`."""
     urls = [url for member in found.members.values() for url in member.peer_urls]
-    known = await existing.ask_members(world, urls, seconds_max=BOOTSTRAPPED_SECONDS_MAX)
+    known = await existing.ask_members(
+        world,
+        urls,
+        ours=lambda cluster: (
+            cluster.cluster_id == found.cluster_id and not cluster.knows(found.member_id)
+        ),
+        seconds_max=BOOTSTRAPPED_SECONDS_MAX,
+    )
     if known is None or known.cluster_id != found.cluster_id:
         log.warning(
             "removed from the cluster, as this member's log says, but no other member answers"
         )
-    elif all(member.id != found.member_id for member in known.members):
+    elif not known.knows(found.member_id):
         raise MemberRemoved(
             "the member has been permanently removed from the cluster; to start it as a new one, add it"
             " again and remove its data directory"
@@ -266,18 +279,31 @@ async def check_advertised(config: Config, mine: Sequence[str]) -> None:
     )
 
 
+def _others(config: Config, urls: Urls) -> list[str]:
+    """Where the other members are."""
+    return sorted(url for name in urls if name != config.name for url in urls[name])
+
+
 async def _join(config: Config, world: World, urls: Urls) -> Bootstrap:
     _check_local(config, urls)
-    others = [url for name in urls if name != config.name for url in urls[name]]
-    cluster = await existing.ask_members(world, others, seconds_max=JOIN_SECONDS_MAX)
+    mine = set(urls[config.name])
+    cluster = await existing.ask_members(
+        world,
+        _others(config, urls),
+        # it has been told of this member before
+        ours=lambda cluster: any(mine & set(one.peer_urls) for one in cluster.members),
+        seconds_max=JOIN_SECONDS_MAX,
+    )
     if cluster is None:
         raise JoinRefused(
             "cannot fetch cluster info from peer urls: could not retrieve cluster information from"
-            f" the given URLs ({', '.join(sorted(others)) or 'none'})"
+            f" the given URLs ({', '.join(_others(config, urls)) or 'none'})"
         )
     decided = await join(config, urls, cluster, resolve_host)
-    remote = [member for member in cluster.members if member.id != decided.member_id]
-    await existing.check_versions(world, remote, seconds_max=JOIN_SECONDS_MAX)
+    others = tuple(member for member in cluster.members if member.id != decided.member_id)
+    await existing.check_versions(
+        world, attrs.evolve(cluster, members=others), seconds_max=JOIN_SECONDS_MAX
+    )
     log.info(
         "joining an existing cluster",
         cluster_id=f"{decided.cluster_id:x}",

@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from ..errors import JoinRefused
+from ..rpc.peer_heads import of_other_cluster
 from ..version import SERVER_VERSION
 from .cluster_version import parse_version
 from .log import Log
@@ -38,6 +39,10 @@ class ExistingCluster:
 
     cluster_id: int
     members: tuple[Member, ...]
+
+    def knows(self, member: int) -> bool:
+        """Whether a member has this ID."""
+        return any(one.id == member for one in self.members)
 
 
 @attrs.frozen
@@ -90,26 +95,54 @@ def compatible(
 
 
 async def ask_members(
-    world: World, urls: Sequence[str], *, seconds_max: float
+    world: World,
+    urls: Sequence[str],
+    *,
+    ours: Callable[[ExistingCluster], bool],
+    seconds_max: float,
 ) -> ExistingCluster | None:
-    """Ask all `urls` at once for the members; the first good answer, or None."""
-    return await _first(world, urls, "/members", read_members, seconds_max)
+    """Ask all `urls` at once for the members: the first answer of a cluster that is `ours`, or None.
+
+    If there is none, it is any other: what does not fit is told with what was found. An address may belong to
+    another cluster by now, which may be the first to answer.
+    """
+    others: list[ExistingCluster] = []
+
+    def read(reply: PeerReply) -> ExistingCluster | None:
+        found = read_members(reply)
+        if found is None or ours(found):
+            return found
+        others.append(found)
+        return None
+
+    found = await _first(world, urls, "/members", read, seconds_max)
+    return next(iter(others), None) if found is None else found
 
 
-async def check_versions(world: World, members: Sequence[Member], *, seconds_max: float) -> None:
-    """Raise JoinRefused if a member of this version does not fit in with `members`."""
+async def check_versions(world: World, cluster: ExistingCluster, *, seconds_max: float) -> None:
+    """Raise JoinRefused if a member of this version does not fit in with the members of `cluster`."""
     versions: dict[int, Versions | None] = {}
     downgrades: dict[int, bool | None] = {}
 
+    def of_cluster(read: Callable[[PeerReply], T | None]) -> Callable[[PeerReply], T | None]:
+        def read_ours(reply: PeerReply) -> T | None:
+            if of_other_cluster(reply.headers, cluster.cluster_id):
+                raise OSError("it belongs to another cluster")
+            return read(reply)
+
+        return read_ours
+
     async def ask(member: Member) -> None:
         urls = member.peer_urls
-        versions[member.id] = await _first(world, urls, "/version", read_versions, seconds_max)
+        versions[member.id] = await _first(
+            world, urls, "/version", of_cluster(read_versions), seconds_max
+        )
         downgrades[member.id] = await _first(
-            world, urls, "/downgrade/enabled", _read_flag, seconds_max
+            world, urls, "/downgrade/enabled", of_cluster(_read_flag), seconds_max
         )
 
     async with trio.open_nursery() as nursery:
-        for member in members:
+        for member in cluster.members:
             nursery.start_soon(ask, member)
     if not compatible(versions.values(), downgrading=any(downgrades.values())):
         told = {f"{member:x}": each and each.cluster for member, each in sorted(versions.items())}
@@ -135,10 +168,10 @@ async def _first(
     async def ask(url: str) -> None:
         try:
             reply = await world.ask_url(world.network, url, target, seconds_max=seconds_max)
+            answer = read(reply)
         except OSError as error:
             log.info("a peer URL did not answer", url=url + target, error=str(error))
             return
-        answer = read(reply)
         if answer is None:
             log.info("a peer URL answered something else", url=url + target, status=reply.status)
             return

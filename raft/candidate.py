@@ -39,6 +39,10 @@ def step(raft: Raft, m: Message) -> None:
 
 def _count(raft: Raft, m: Message) -> None:
     result = election.poll(raft, m)
+    if m.reject and m.commit:
+        election.learn_commit(raft, m)
+        if raft.state is StateType.FOLLOWER:
+            return
     if result is VoteResult.WON:
         if raft.state is StateType.PRE_CANDIDATE:
             election.campaign(raft, CampaignType.ELECTION)

@@ -11,7 +11,16 @@ from .types import NO_NODE, Message, MessageType
 if TYPE_CHECKING:
     from .raft import Raft
 
-__all__ = ["answer", "campaign", "hup", "in_lease", "log_ignored", "log_verdict", "poll"]
+__all__ = [
+    "answer",
+    "campaign",
+    "hup",
+    "in_lease",
+    "learn_commit",
+    "log_ignored",
+    "log_verdict",
+    "poll",
+]
 
 _ANSWERS = {
     MessageType.VOTE: MessageType.VOTE_RESP,
@@ -104,7 +113,13 @@ def answer(raft: Raft, m: Message) -> None:
     )
     if not (can_vote and raft.log.is_up_to_date(m.log_term, m.index)):
         log_verdict(raft, m, "rejected")
-        raft.send(Message(_ANSWERS[m.type], to=m.from_, term=raft.term, reject=True))
+        refusal = Message(_ANSWERS[m.type], to=m.from_, term=raft.term, reject=True)
+        if raft.id not in raft.tracker.progress:
+            # We were removed, so we cannot lead ourselves and bring the candidate the news of that. It may lack
+            # nothing else: of two, it cannot be elected without our vote as long as it counts us.
+            refusal.commit = raft.log.committed
+            refusal.log_term = raft.log.term_or_zero(raft.log.committed)
+        raft.send(refusal)
         return
     log_verdict(raft, m, "cast")
     # With the request's term: for a pre-vote ours is lower, and would be ignored as old.
@@ -112,6 +127,18 @@ def answer(raft: Raft, m: Message) -> None:
     if not pre_vote:
         raft.election_elapsed = 0
         raft.vote = m.from_
+
+
+def learn_commit(raft: Raft, m: Message) -> None:
+    """Take what a member that was removed says in a refusal: which entry it knows to be committed.
+
+    If our log has the same entry, it has all that come before, and they are committed. With a
+    membership change among them the campaign is over: the vote was asked of other voters.
+    """
+    if raft.log.maybe_commit(m.log_term, m.commit) and raft.log.has_conf_change(
+        raft.log.applied + 1, raft.log.committed + 1
+    ):
+        raft.become_follower(raft.term, NO_NODE)
 
 
 def _our_log(raft: Raft) -> str:

@@ -222,6 +222,33 @@ async def test_joining_is_refused(changed: Answers, error: type[Exception], said
     assert said in str(caught.value)
 
 
+STRANGER = members_reply([Member(0x99, ("http://127.0.0.1:9",), name="z")], cluster=0xBAD)
+
+
+@pytest.mark.parametrize("where", [A, C])
+async def test_a_stranger_at_a_members_address(where: str) -> None:
+    """Its list is passed over if another one has this member in it, and so is what it says of versions."""
+    foreign = attrs.evolve(version_reply("2.0.0"), headers={"x-etcd-cluster-id": "bad"})
+    answers = {
+        **{f"{B}{page}": RUNNING[f"{A}{page}"] for page in ("/members", "/version")},
+        f"{where}/members": STRANGER,
+        f"{where}/version": foreign,
+    }
+    config_ = config("a" if where == C else "c", initial_cluster_state="existing")
+    decided = await plan(config_, world(answers))
+    assert decided.cluster_id == 0xC1
+
+
+async def test_lost_data_is_told_behind_a_stranger() -> None:
+    """Whoever answers first, a member that has been here is not begun anew."""
+    mine = member_id((A,), "etcd-cluster")
+    known = [Member(mine, (A,), name="a", client_urls=("http://127.0.0.1:1",))]
+    with pytest.raises(JoinRefused, match="already been bootstrapped"):
+        await plan(
+            config("a"), world({f"{B}/members": STRANGER, f"{C}/members": members_reply(known)})
+        )
+
+
 async def test_names_do_not_matter_when_joining() -> None:
     """The URLs do: a member may be called something else by each of its peers."""
     urls = {"x": (A,), "y": (B,), "c": (C,)}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
 
 import triode.testing
-from triode.errors import MemberRemoved
+from triode.errors import EtcdError, MemberRemoved
 from triode.rpc.pb.rpc_pb2 import MemberRemoveRequest
 from triode.testing import Cluster, Conditions, Machine
 
@@ -74,6 +77,35 @@ async def test_the_leader_of_two_is_removed_and_cut_off(
             cluster.start(staying)
         await trio.sleep(CUT_SECONDS / 2)
         assert leaving.up
+        cluster.heal()
+        await serves_alone(cluster, staying)
+        await removed(leaving)
+
+
+async def test_the_removed_leader_has_more_in_its_log(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """So it cannot vote for the other one, nor lead itself; but it can say what is committed."""
+    async with triode.testing.cluster(
+        2, seed=1, conditions=LINKS, strict_reconfig_check=False
+    ) as cluster:
+        leaving = await cluster.leader()
+        (staying,) = (one for one in cluster.machines.values() if one is not leaving)
+        await cluster.client(leaving).put(b"before", b"")
+
+        async def put() -> None:
+            with suppress(EtcdError):
+                await cluster.client(leaving).put(b"more", b"")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(remove_and_cut, cluster, leaving, at=leaving))
+            await trio.sleep(0.019)  # the removal is on its way; this is cut off
+            nursery.start_soon(put)
+            await trio.sleep(0.2)
+            nursery.cancel_scope.cancel()
+        assert leaving.node is not None and staying.node is not None
+        assert leaving.node.peer.last_index > staying.node.peer.last_index
+        await trio.sleep(CUT_SECONDS)
         cluster.heal()
         await serves_alone(cluster, staying)
         await removed(leaving)
