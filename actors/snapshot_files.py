@@ -1,7 +1,8 @@
 """Snapshots that came from the leader, on their way into the backend.
 
-    DATA/member/snap/<index, 16 hexadecimal digits>.snap.db     a bbolt image, as etcd keeps it
+    DATA/member/snap/<index, 16 hexadecimal digits>.snap.db     a bbolt image, as etcd keeps it, and a trailer
 
+The trailer has the image's CRC-32C, which is compared when the image is used: bbolt has no checksums over its rows.
 A file has its name only when all of it is there and durable, and raft hears of the snapshot only after that. So
 when the log says that a snapshot took its place and the backend is older, the file is there, and the next start
 finishes what a crash has interrupted. A member that keeps nothing on disk keeps the image in memory.
@@ -9,15 +10,66 @@ finishes what a crash has interrupted. A member that keeps nothing on disk keeps
 
 from __future__ import annotations
 
+import mmap
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
+from google_crc32c import extend
+
 from ..backends.bbolt_file import BboltView
+from ..backends.contract import Row
+from ..errors import CorruptData
 from ..raft.disk import Disk, DiskFile
 
 __all__ = ["ReceivedFile", "SnapshotFiles"]
 
 SUFFIX = ".snap.db"
 TEMPORARY = ".tmp"
+TRAILER = struct.Struct("<8sI")
+_MAGIC = b"crc-32c:"
+_PAGE_BYTES_MIN = 512  # an image has whole pages: what is more is the trailer
+_PIECE_BYTES = 1 << 20
+
+
+class _ReceivedView(BboltView):
+    """An image with its trailer; who copies it, on whichever thread, compares the checksum first.
+
+    Raises CorruptData. A file of an older version, which has none, is taken as it is.
+    """
+
+    _checked = False
+
+    def buckets(self) -> list[str]:
+        self.check()
+        return super().buckets()
+
+    def scan(self, bucket: str, start: bytes = b"", end: bytes | None = None) -> Iterator[Row]:
+        self.check()
+        return super().scan(bucket, start, end)
+
+    def check(self) -> None:
+        """Read all of it, once; raises CorruptData."""
+        data = self.data
+        if self._checked or len(data) % _PAGE_BYTES_MIN == 0:
+            return
+        end = len(data) - TRAILER.size
+        if bytes(data[end:]) != _trailer(_checksum(data, end)):
+            raise CorruptData(
+                f"{self.path}: the checksum is wrong; remove this member and add it to its cluster anew"
+            )
+        self._checked = True
+
+
+def _checksum(data: bytes | mmap.mmap, end: int) -> int:
+    crc = 0
+    for at in range(0, end, _PIECE_BYTES):
+        crc = extend(crc, data[at : min(at + _PIECE_BYTES, end)])
+    return crc
+
+
+def _trailer(crc: int) -> bytes:
+    return TRAILER.pack(_MAGIC, crc)
 
 
 class SnapshotFiles:
@@ -45,7 +97,7 @@ class SnapshotFiles:
         if self._directory is None:
             return BboltView(Path(name_of(index)), self._in_memory[index])
         path = self._path(index)
-        return BboltView(path, self._disk.map(path))
+        return _ReceivedView(path, self._disk.map(path))
 
     def remove_torn(self) -> None:
         """Delete what has not arrived whole; to be called before the first `create`."""
@@ -87,6 +139,7 @@ class ReceivedFile:
     def __init__(self, files: SnapshotFiles, index: int, number: int) -> None:
         self.index = index
         self.bytes = 0
+        self._crc = 0
         self._files = files
         self._chunks: list[bytes] = []
         self._file: DiskFile | None = None
@@ -104,6 +157,7 @@ class ReceivedFile:
             self._chunks.append(data)
         else:
             self._file.write_at(self.bytes, data)
+            self._crc = extend(self._crc, data)
         self.bytes += len(data)
 
     def finish(self) -> None:
@@ -113,6 +167,7 @@ class ReceivedFile:
             BboltView(Path(name_of(self.index)), data).close()
             self._files.keep(self.index, data)
             return
+        self._file.write_at(self.bytes, _trailer(self._crc))
         self._file.fdatasync()
         self._file.close()
         BboltView(self._temporary, self._disk.map(self._temporary)).close()
