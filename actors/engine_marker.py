@@ -20,7 +20,7 @@ from ..config import Config
 from ..errors import StorageError
 from ..raft.disk import Disk
 
-__all__ = ["Directory", "check_engine", "check_identity", "leave_mark"]
+__all__ = ["Directory", "check_engine", "check_identity", "check_log", "leave_mark"]
 
 DATABASE = "db."
 MARK = "forgetful.json"
@@ -37,6 +37,10 @@ class Directory:
     @property
     def snap_dir(self) -> Path:
         return self.data_dir / "member" / "snap"
+
+    @property
+    def usual_wal_dir(self) -> Path:
+        return self.data_dir / "member" / "wal"
 
     @property
     def mark(self) -> Path:
@@ -63,6 +67,20 @@ def check_engine(disk: Disk, directory: Directory, engine: str, *, durable: bool
             f" `backend` = {name}, or choose another `data-dir`. To bring the data over, save a snapshot while"
             f" the member runs with {name} (`triodectl snapshot save`) and restore it with"
             f" `triodeutl snapshot restore`"
+        )
+
+
+def check_log(disk: Disk, directory: Directory) -> None:
+    """Raise StorageError if the log is where it usually is, and `wal-dir` says that it is elsewhere.
+
+    As long as the backend has committed nothing, the member would begin anew otherwise, and forget what it has voted
+    and acknowledged.
+    """
+    wal_dir, usual = directory.wal_dir, directory.usual_wal_dir
+    if wal_dir != usual and not disk.list_dir(wal_dir) and disk.list_dir(usual):
+        raise StorageError(
+            f"the log of {directory.data_dir} is in {usual}, and `wal-dir` is {wal_dir}, where there is none:"
+            " move it there, or leave `wal-dir` out"
         )
 
 

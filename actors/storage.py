@@ -27,7 +27,7 @@ from ..raft.disk import Disk
 from ..raft.storage import MemoryStorage
 from ..raft.types import ConfState, HardState, Snapshot, SnapshotMetadata
 from ..raft.wal import SEGMENT_BYTES, WAL, Metadata, WalSnapshot
-from .engine_marker import Directory, check_engine, check_identity, leave_mark
+from .engine_marker import Directory, check_engine, check_identity, check_log, leave_mark
 from .force_new import force_new
 from .log import Log
 from .member import member_id
@@ -136,6 +136,7 @@ def open_storage(config: Config, world: World) -> OpenedStorage:
     wal_dir = config.wal_dir or data_dir / "member" / "wal"
     directory = Directory(data_dir, wal_dir)
     check_engine(disk, directory, config.backend, durable=durable)
+    check_log(disk, directory)
     if config.initial_cluster_state == "new":  # its settings say who it is; others are told
         urls = parse_initial_cluster(config.initial_cluster).get(
             config.name, config.initial_advertise_peer_urls

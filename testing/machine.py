@@ -12,8 +12,8 @@ cancelling the caller does not stop the work; the end of the process does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
 from pathlib import Path
 from random import Random
@@ -428,14 +428,20 @@ class Machine:
 
     def flip(self, folder: Path, suffix: str) -> bool:
         """Turn over one bit of one file in a folder, while the machine is down; False if there is none."""
+        with self.looking() as disk:
+            names = [name for name in disk.list_dir(folder) if name.endswith(suffix)]
+            path = folder / self.random.choice(names or [""])
+            size = len(disk.read(path)) if names else 0
+            if size:
+                disk.flip(path, self.random.randrange(size), self.random.randrange(8))
+            return bool(size)
+
+    @contextmanager
+    def looking(self) -> Iterator[SimulatedDisk]:
+        """The disk, for who looks at it from outside in the block: nothing fails, and nothing counts."""
         before, self.disk.before = self.disk.before, _no_fault
         try:
-            names = [name for name in self.disk.list_dir(folder) if name.endswith(suffix)]
-            path = folder / self.random.choice(names or [""])
-            size = len(self.disk.read(path)) if names else 0
-            if size:
-                self.disk.flip(path, self.random.randrange(size), self.random.randrange(8))
-            return bool(size)
+            yield self.disk
         finally:
             self.disk.before = before
 

@@ -107,6 +107,18 @@ async def test_a_member_that_kept_nothing_does_not_come_back(tmp_path: Path) -> 
         await begin(backend="memory", initial_cluster_token="another")
 
 
+async def test_a_log_that_is_not_where_the_settings_say(tmp_path: Path) -> None:
+    """Even when the backend has committed nothing yet, so that nothing else contradicts a new beginning."""
+    assert await serve(config_of(tmp_path / "data")) == (2, b"")
+    for name in ("db.sqlite", "db.sqlite-wal", "db.sqlite-shm"):
+        (tmp_path / "data" / "member" / "snap" / name).unlink(missing_ok=True)
+    before = files_in(tmp_path)
+    with pytest.raises(StorageError, match="leave `wal-dir` out"):
+        await serve(config_of(tmp_path / "data", wal_dir=tmp_path / "elsewhere"))
+    assert files_in(tmp_path) == before
+    assert await serve(config_of(tmp_path / "data")) == (3, b"v")
+
+
 async def test_who_is_alone_and_keeps_nothing_leaves_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         assert await serve(config_of(tmp_path, backend="memory")) == (2, b"")
