@@ -2,7 +2,8 @@
 
 `Executor` joins the parts that every member keeps alike (store, leases, alarms, members) and executes one
 request of the log on them. It is synchronous and deterministic; a refusal is an `EtcdError`, which is the
-same on every member. Reads do not come here: they look at the store.
+same on every member, and comes before the first write: an entry has its effect as a whole or not at all. Reads do
+not come here: they look at the store.
 
 With an alarm raised, etcd executes some requests as refusals. NOSPACE refuses what makes the store grow;
 CORRUPT refuses every write. As alarms are part of the replicated state, members agree on that too.
@@ -10,12 +11,11 @@ CORRUPT refuses every write. As alarms are part of the replicated state, members
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..errors import Corrupt, EtcdError, NoSpace, UnknownMethod
+from ..errors import Code, Corrupt, EtcdError, NoSpace, UnknownMethod
 from ..mvcc.alarm import CORRUPT, NOSPACE, Alarm, Alarms
 from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..mvcc.lease import Lessor
@@ -24,7 +24,9 @@ from ..protowire import bytes_field, int_field
 from ..raft.types import ConfChange
 from . import proposals
 from .answers import Header, delete_response, put_response, txn_response
+from .cluster_version import parse_version
 from .log import Log
+from .member import read_attributes
 from .membership import Membership
 from .world import Clock
 
@@ -169,8 +171,13 @@ class Executor:
         return self._header_only() + encode_alarms(alarms)
 
     def _cluster_version_set(self, request: Any) -> bytes:
-        self.membership.set_version(request.ver)
+        self._set_version(request.ver)
         return self._header_only()
+
+    def _set_version(self, version: str) -> None:
+        if parse_version(version) is None:
+            raise _unreadable("cluster version", version)
+        self.membership.set_version(version)
 
     def _member_attributes_set(self, request: Any) -> bytes:
         attributes = request.member_attributes
@@ -188,11 +195,12 @@ class Executor:
         if request.method == "PUT":
             words = request.path.strip("/").split("/")
             if words[:2] == ["0", "members"] and words[3:] == ["attributes"]:
-                attributes = json.loads(request.value)
-                urls = attributes.get("clientURLs") or []
-                self.membership.set_attributes(int(words[2], 16), attributes.get("name", ""), urls)
+                said = read_attributes(words[2], request.value)
+                if said is None:
+                    raise _unreadable("member attributes", f"{request.path} {request.value}")
+                self.membership.set_attributes(*said)
             elif words == ["0", "version"]:
-                self.membership.set_version(request.value)
+                self._set_version(request.value)
         return b""
 
     def change_membership(self, change: ConfChange) -> EtcdError | None:
@@ -209,6 +217,12 @@ class Executor:
 
     def _header_only(self) -> bytes:
         return self.header.framed(self.store.revision)
+
+
+def _unreadable(what: str, text: str) -> EtcdError:
+    """A request of another member's that says nothing: etcd ends there; a refusal is alike on every member, too."""
+    log.warning("refused a request that cannot be read", what=what, text=text)
+    return EtcdError(f"etcdserver: not a {what}", code=Code.INVALID_ARGUMENT)
 
 
 def change_alarm(alarms: Alarms, request: Any) -> list[Alarm]:

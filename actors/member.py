@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Member", "cluster_id", "go_json", "member_id"]
+__all__ = ["Member", "cluster_id", "go_json", "member_id", "read_attributes"]
 
 
 def _first_eight(data: bytes) -> int:
@@ -88,3 +88,15 @@ class Member:
     def from_json(cls, data: bytes) -> Member:
         """Read what `to_json` or etcd wrote."""
         return cls.of_record(json.loads(data))
+
+
+def read_attributes(member: str, value: str) -> tuple[int, str, tuple[str, ...]] | None:
+    """The ID, name and client URLs of a member that publishes itself as up to etcd 3.5; None if it is not that."""
+    try:
+        identity, record = int(member, 16), json.loads(value)
+        name, urls = record.get("name") or "", record.get("clientURLs") or []
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    if not isinstance(urls, list) or not all(isinstance(text, str) for text in (name, *urls)):
+        return None
+    return identity, name, tuple(urls)

@@ -132,7 +132,8 @@ class RealDisk:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def exists(self, path: Path) -> bool:
-        return path.exists()
+        with _naming(path, "look at"):
+            return path.exists()
 
     def list_dir(self, path: Path) -> list[str]:
         with _naming(path, "list"):
