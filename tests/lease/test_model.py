@@ -26,6 +26,7 @@ from triode.mvcc.lease import Lessor
 
 TTL_MIN = 2
 RETRY_SECONDS = 3.0
+LONG = 77  # the ID of a lease that has checkpoints
 ids = st.sampled_from([1, 2, 3, -1, -(1 << 63), (1 << 63) - 1])
 keys = st.sampled_from([b"a", b"b", b"c", b"d"])
 ttls = st.sampled_from([-1, 1, 3, 10, 400, 1000])
@@ -148,6 +149,17 @@ class LessorMachine(RuleBasedStateMachine):
             assert 0 <= remaining - (lease.over - self.now) < 1, "rounded up: never shorter"
             self.log.append((lease_id, remaining))
             lease.proposed = True
+
+    @precondition(lambda self: self.primary)
+    @rule(renewed=st.booleans())
+    def live_long(self, renewed: bool) -> None:
+        """A long lease comes to its checkpoint, which chance alone hardly ever brings about; then it may be renewed."""
+        if LONG not in self.model:
+            self.grant(LONG, 1000)
+        self.now += 301.0
+        self.checkpoint()
+        if renewed:
+            self.keep_alive(LONG)
 
     @rule(count=st.integers(1, 3))
     def apply(self, count: int) -> None:

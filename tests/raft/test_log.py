@@ -184,3 +184,11 @@ def test_memory_storage_snapshots_only_move_forward() -> None:
         storage.apply_snapshot(made)
     storage.apply_snapshot(Snapshot(b"new", SnapshotMetadata(ConfState((1,)), 9, 4)))
     assert (storage.first_index(), storage.last_index(), storage.term(9)) == (10, 9, 4)
+
+
+def test_memory_storage_keeps_nothing_beyond_a_snapshot_that_it_is_sent() -> None:
+    """What follows in the log may be another leader's, whose entries the sender does not have (Raft, section 7)."""
+    storage = MemoryStorage()
+    storage.append(entries_of(1, 1, 1, 1, 1, 1))
+    storage.apply_snapshot(Snapshot(b"sent", SnapshotMetadata(ConfState((1,)), 3, 2)))
+    assert (storage.first_index(), storage.last_index(), storage.term(3)) == (4, 3, 2)
