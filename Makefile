@@ -9,7 +9,7 @@ APT    := env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=1 -
 WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 PACKAGE := actors auth backends cli client mvcc raft rpc testing $(wildcard *.py)
 
-.PHONY: run test browser check types lint format bench sim raft-scripts proto soak clean help
+.PHONY: run test browser check types lint format bench sim mutants raft-scripts proto soak clean help
 
 help:            ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/ -/' | sort
@@ -60,8 +60,11 @@ bench: $(TESTS)  ## our own benchmarks (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 sim: $(TESTS)    ## simulated clusters under faults (SEEDS=1-1000 SECONDS=600); without SEEDS other long simulations too
-	$(BIN)/python -m triode.testing.simulate --seeds $(or $(SEEDS),1-1000) $(if $(SECONDS),--seconds $(SECONDS)) --processes 2
+	$(BIN)/python -m triode.testing.simulate --seeds $(or $(SEEDS),1-1000) $(if $(SECONDS),--seconds $(SECONDS)) 
 	$(if $(SEEDS)$(SECONDS),,$(BIN)/python -m pytest -q -m long tests/raft tests/watch tests/mvcc tests/actors $(ARGS))
+
+mutants: $(TESTS) ## break the package in known ways, and see that tests and simulator notice (ARGS="--no-simulation")
+	$(BIN)/python tests/mutants/run.py $(ARGS)
 
 raft-scripts: $(TESTS) ## play the Raft interaction scripts below DIR and print what passed
 	@$(BIN)/python tests/raft/run_scripts.py $(or $(DIR),tests/raft/scripts)

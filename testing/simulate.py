@@ -6,6 +6,7 @@ told with the one command that replays it, and makes the exit status 1.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -66,9 +67,16 @@ class _Totals:
     def told(self) -> str:
         faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
         return (
-            f"{self.runs} seeds, {self.failed} failed; {self.seconds / max(1, self.runs):.3f} s each,"
-            f" {self.virtual_seconds:.0f} virtual s, {self.answered} operations answered,"
-            f" {self.events} events; faults: {faults}"
+            f"{self.runs} seeds, {self.failed} failed; {self.rate()}; {self.virtual_seconds:.0f} virtual s,"
+            f" {self.answered} operations answered, {self.events} events; faults: {faults}"
+        )
+
+    def rate(self) -> str:
+        """How fast it goes, with all processes together."""
+        took = time.perf_counter() - self.started
+        return (
+            f"{60 * self.runs / took:.0f} seeds a minute ({self.seconds / max(1, self.runs):.3f} s each),"
+            f" {self.virtual_seconds / took:.0f} virtual s a second, {self.answered / took:.0f} operations a second"
         )
 
 
@@ -123,7 +131,7 @@ def _seeds(text: str) -> range:
         raise click.BadParameter(f"{text!r} is not A-B", param_hint="--seeds") from None
 
 
-def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
+def _watched(results: Iterator[Result], total: int, totals: _Totals) -> Iterator[Result]:
     """The same, with a bar of progress on a terminal, and a line a minute elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -137,14 +145,16 @@ def _watched(results: Iterator[Result], total: int) -> Iterator[Result]:
             bar.advance(task)
             if bar.disable and time.perf_counter() - told > TELL_SECONDS:
                 told = time.perf_counter()
-                print(f"{done} of {total} seeds", file=sys.stderr, flush=True)
+                print(f"{done} of {total} seeds: {totals.rate()}", file=sys.stderr, flush=True)
 
 
 @click.command()
 @click.option("--seed", type=int, help="Run this seed alone.")
 @click.option("--seeds", default="1-100", help="Run the seeds A-B.", show_default=True)
 @click.option("--seconds", type=float, default=float("inf"), help="Begin no run after this time.")
-@click.option("--processes", type=int, default=1, help="Runs at once.", show_default=True)
+@click.option(
+    "--processes", type=int, default=os.cpu_count() or 1, help="Runs at once.", show_default=True
+)
 @click.option("--members", type=int, help="Members at first, whatever the seed says.")
 @click.option("--trace", is_flag=True, help="Print every event.")
 def main(
@@ -166,7 +176,7 @@ def main(
         end = _End(seconds)
         end.at_signals()
         found = _results(iter(wanted), members, processes, end)
-        results = _watched(found, len(wanted))
+        results = _watched(found, len(wanted), totals)
     for result in results:
         totals.add(result)
         if result.violations:
