@@ -87,7 +87,13 @@ def test_livez_and_readyz(triode: Any) -> None:
     assert get(triode, "/livez") == (200, "ok\n")
     assert get(triode, "/livez?verbose") == (200, "[+]serializable_read ok\nok\n")
     assert get(triode, "/livez/serializable_read") == (200, "ok\n")
-    checks = ("data_corruption", "serializable_read", "linearizable_read", "non_learner")
+    checks = (
+        "data_corruption",
+        "serializable_read",
+        "linearizable_read",
+        "non_learner",
+        "disk_space",
+    )
     verbose = "".join(f"[+]{check} ok\n" for check in checks)
     assert get(triode, "/readyz?verbose") == (200, verbose + "ok\n")
     for check in checks:

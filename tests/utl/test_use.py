@@ -222,11 +222,11 @@ def test_defrag_and_migrate_ours(launch_triode: Callable[..., Any], utl: Utl) ->
     after = utl("metadata", where, "-w", "json").json
     assert after["database-bytes"] < before["database-bytes"] - 1_000_000
     assert after["database-free-bytes"] == 0
-    assert before["storage-version"] == after["storage-version"] == "3.5"
+    assert before["storage-version"] == after["storage-version"] == "3.6"
     for target, says in (
-        ("3.6", "updated storage version"),
-        ("3.6", "up-to-date"),
-        ("3.5", "updated"),
+        ("3.5", "updated storage version"),
+        ("3.5", "up-to-date"),
+        ("3.6", "updated"),
     ):
         done = utl("migrate", "--data-dir", where, "--target-version", target)
         assert done.code == 0
