@@ -18,7 +18,7 @@ import attrs
 import trio
 from google.protobuf.message import DecodeError
 
-from ..errors import EtcdError, NotPrimaryLessor
+from ..errors import EtcdError, LeaderChanged, NotPrimaryLessor, TimeoutDueToLeaderFail
 from ..rpc.pb.lease_pb2 import LeaseInternalRequest, LeaseInternalResponse
 from ..rpc.pb.rpc_pb2 import (
     LeaseKeepAliveRequest,
@@ -114,7 +114,10 @@ class LeaseCalls:
         while self._lessor.needs_clearing(lease):
             mark = self._lessor.clearing(lease)
             request = checkpoint_request([(lease, 0)])
-            await self._node.proposer.ask(proposals.LEASE_CHECKPOINT, request)
+            try:
+                await self._node.proposer.ask(proposals.LEASE_CHECKPOINT, request)
+            except (LeaderChanged, TimeoutDueToLeaderFail):  # the next leader is asked
+                raise NotPrimaryLessor from None
             self._lessor.cleared(lease, mark)
         if self._lessor.over(lease, self._now()):
             await self._end(lease)

@@ -11,7 +11,9 @@ import trio.testing
 from trio.testing import MockClock
 
 import triode.testing
+from triode.actors import proposals
 from triode.actors.call import Call
+from triode.actors.reaper import checkpoint_request
 from triode.rpc.pb import rpc_pb2 as pb
 from triode.testing import Conditions
 
@@ -237,6 +239,35 @@ async def test_a_checkpoint_on_its_way_is_cleared_first(m: Any, autojump_clock: 
         await trio.sleep(890)
         assert trio.current_time() < began + 900
         assert new.lessor.exists(1)
+
+
+async def test_a_clearing_that_is_lost_with_the_leader(
+    m: Any, autojump_clock: MockClock, cluster: Any
+) -> None:
+    """Its entry has been overwritten; the keep-alive is asked again, of the next leader, and the stream goes on."""
+    leader = await cluster.leader()
+    await grant(m, leader.node, 1, ttl=900)
+    proposer = leader.node.context.proposer
+    await proposer.ask(proposals.LEASE_CHECKPOINT, checkpoint_request([(1, 700)]))
+    propose = proposer.propose
+
+    def cut_off(call: Call, kind: int, *request: Any) -> None:
+        propose(call, kind, *request)
+        if kind == proposals.LEASE_CHECKPOINT:
+            cluster.partition([leader])
+
+    proposer.propose = cut_off
+    stream = Stream(m, leader.node)
+    stream.ask(1)
+    await trio.sleep(3)
+    proposer.propose = propose
+    assert (await cluster.leader()) is not leader
+    assert stream.told() == []
+    cluster.heal()
+    await trio.sleep(3)
+    assert (stream.told(), stream.answers.ended) == ([(1, 900)], [])
+    for machine in cluster.serving:
+        assert machine.node.lessor._leases[1].remaining_ttl == 0
 
 
 def watch_checkpoints(node: Any) -> trio.Event:
