@@ -67,6 +67,7 @@ class Cluster:
         trace: what happens.
         on_failed: told when a member ends by itself, and why.
         expected: the names of the machines whose members belong to the cluster.
+        skipped_seconds: the time that has passed by `skip_time`.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Cluster:
         self.on_failed: Callable[[Machine, BaseException], None] = lambda _machine, _error: None
         self._configs: dict[str, Config] = {}
         self._picks = 0
+        self.skipped_seconds = 0.0
         self._strangers: dict[str, Machine] = {}
         self._strangers_total = 0
         nursery.start_soon(self.network.run, name="network")
@@ -421,6 +423,20 @@ class Cluster:
             await trio.testing.wait_all_tasks_blocked()
             clock.jump(min(left, _STEP_SECONDS))
         await trio.testing.wait_all_tasks_blocked()
+
+    def now(self) -> float:
+        """The time outside, in seconds: Trio's, and what was skipped."""
+        return trio.current_time() + self.skipped_seconds
+
+    def skip_time(self, seconds: float) -> None:
+        """Let time pass for all machines at once, with nothing that happens in it, as if all had been suspended.
+
+        Their clocks go on, timers do not. So an hour of a lease costs nothing.
+        """
+        self.skipped_seconds += seconds
+        for machine in self.machines.values():
+            machine.clock.skip(seconds)
+        self.trace.event("-", f"{seconds:.3f} s are skipped")
 
     def leader_now(self) -> Machine | None:
         """The machine whose member leads in the newest term, as far as it knows itself."""

@@ -76,6 +76,8 @@ class Plan:
     """Somebody looks after the cluster meanwhile: hashes, snapshots, defragmentation, alarms, downgrades."""
     force_new: bool = False
     """At the end the cluster is lost but for one member, which goes on alone."""
+    long_leases: bool = False
+    """Some leases last for minutes, up to an hour."""
 
     def describe(self) -> str:
         """The plan in one line."""
@@ -85,10 +87,9 @@ class Plan:
         )
 
     @property
-    def clock_skew(self) -> float:
-        """By what share a clock may go faster or slower than true time."""
-        rates = self.clock_rates
-        return max(*rates, 1.0) / min(*rates, 1.0) - 1.0
+    def clock_rates_between(self) -> tuple[float, float]:
+        """The rates of the slowest and of the fastest clock; those of machines that come later are right."""
+        return min(*self.clock_rates, 1.0), max(*self.clock_rates, 1.0)
 
 
 def plan_of(seed: int, *, members: int | None = None) -> Plan:
@@ -122,6 +123,7 @@ def plan_of(seed: int, *, members: int | None = None) -> Plan:
         sqlite=random.random() < 0.15,
         admin=random.random() < 0.4,
         force_new=random.random() < 0.1,
+        long_leases=random.random() < 0.3,
     )
     if plan.sqlite:
         plan.settings["quota_backend_bytes"] += SQLITE_BYTES_MIN

@@ -42,7 +42,7 @@ def judge(
     hashes: Iterable[HashSample] = (),
     queues: Iterable[QueueSample] = (),
     peace: Iterable[Peace] = (),
-    clock_skew: float = 0.0,
+    clock_rates: tuple[float, float] = (1.0, 1.0),
     lateness_seconds_max: float = LATENESS_SECONDS_MAX,
     steps_max: int = STEPS_MAX,
 ) -> Judgement:
@@ -55,10 +55,11 @@ def judge(
         hashes: HashKV of each member at rest, at the end.
         queues: looks at queues, at any time.
         peace: when a leader was in office.
-        clock_skew: by what share clocks may differ.
+        clock_rates: how fast the slowest and the fastest clock of a leader may run; leases are judged exactly by that.
         lateness_seconds_max: how long after its TTL a lease may live on while there is a leader.
         steps_max: bound of the search for an order.
     """
+    slowest, fastest = clock_rates
     found = check_watches(history.watches) + check_rest(hashes) + check_queues(queues)
     if log is not None:
         found += check_acknowledged(history.operations, log)
@@ -75,8 +76,8 @@ def judge(
         found += check_serializable(history.operations, replay)
     if linear.order:
         evidence = collect(history, log)
-        found += check_leases_early(history, linear.order, evidence, clock_skew=clock_skew)
+        found += check_leases_early(history, linear.order, evidence, fastest_clock=fastest)
     found += check_leases_late(
-        history, peace, clock_skew=clock_skew, lateness_seconds_max=lateness_seconds_max
+        history, peace, slowest_clock=slowest, lateness_seconds_max=lateness_seconds_max
     )
     return Judgement(found, linear, linear.verdict is not Verdict.UNDECIDED)

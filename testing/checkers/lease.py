@@ -24,7 +24,14 @@ from .requests import Grant, Granted, KeepAlive, KeptAlive, Refused, Revoke, is_
 from .search import Placed
 from .violation import Violation
 
-__all__ = ["LATENESS_SECONDS_MAX", "Peace", "check_leases_early", "check_leases_late"]
+__all__ = [
+    "LATENESS_SECONDS_MAX",
+    "Peace",
+    "check_leases_early",
+    "check_leases_late",
+    "promised_ends",
+    "ttls",
+]
 
 LATENESS_SECONDS_MAX = 4.0  # a turn of the reaper, a retry, a proposal
 
@@ -42,9 +49,13 @@ class _Renewal:
     operation: Operation
     ttl: int
 
+    def ends(self, fastest_clock: float) -> float:
+        """The stamp from which on the lease may be over."""
+        return self.operation.call + self.ttl / fastest_clock * STAMPS_PER_SECOND
+
 
 def check_leases_early(
-    history: History, order: Sequence[Placed], evidence: Evidence, *, clock_skew: float = 0.0
+    history: History, order: Sequence[Placed], evidence: Evidence, *, fastest_clock: float = 1.0
 ) -> list[Violation]:
     """Find leases that ended too early.
 
@@ -52,14 +63,14 @@ def check_leases_early(
         history: what clients did and saw.
         order: the order that the check for linearizability found: who deleted what.
         evidence: when revisions were seen first.
-        clock_skew: by what share a leader's clock may run too fast, 0.05 for five percent.
+        fastest_clock: how fast a leader's clock may run, 1.05 for five percent too fast. With right clocks
+            nothing is tolerated.
     """
     renewals = _renewals(history.operations)
     found = []
     for lease, stamp, how in _ends(history.operations, order, evidence):
         for renewal in renewals.get(lease, ()):
-            lasted = renewal.ttl / (1 + clock_skew) * STAMPS_PER_SECOND
-            if renewal.operation.call < stamp < renewal.operation.call + lasted:
+            if renewal.operation.call < stamp < renewal.ends(fastest_clock):
                 text = (
                     f"lease {lease:x} had ended by {seconds(stamp):.6f}: {how}\n"
                     f"  but was renewed: {describe_operation(renewal.operation)}"
@@ -78,6 +89,25 @@ def _renewals(operations: Iterable[Operation]) -> dict[int, list[_Renewal]]:
             renewal = _Renewal(op, op.response.ttl)  # 0 forbids nothing
             found.setdefault(op.request.lease, []).append(renewal)
     return found
+
+
+def promised_ends(
+    operations: Iterable[Operation], *, fastest_clock: float = 1.0
+) -> dict[int, float]:
+    """By lease that a client relies on: the stamp from which on it may end by itself."""
+    return {
+        lease: max(renewal.ends(fastest_clock) for renewal in renewals)
+        for lease, renewals in _renewals(operations).items()
+    }
+
+
+def ttls(operations: Iterable[Operation]) -> list[int]:
+    """The TTLs of all leases that may exist."""
+    return [
+        op.response.ttl if isinstance(op.response, Granted) else op.request.ttl
+        for op in operations
+        if isinstance(op.request, Grant) and not op.failed
+    ]
 
 
 def _ends(
@@ -123,7 +153,7 @@ def check_leases_late(
     history: History,
     peace: Iterable[Peace],
     *,
-    clock_skew: float = 0.0,
+    slowest_clock: float = 1.0,
     lateness_seconds_max: float = LATENESS_SECONDS_MAX,
 ) -> list[Violation]:
     """Find keys that linearizable reads were still shown long after their lease's end.
@@ -131,7 +161,7 @@ def check_leases_late(
     Args:
         history: what clients did and saw.
         peace: the times in which a leader was in office.
-        clock_skew: by what share a leader's clock may run too slow.
+        slowest_clock: how fast a leader's clock runs at least, 0.95 for five percent too slow.
         lateness_seconds_max: how long after the TTL a lease may live on.
     """
     times = sorted(peace, key=lambda one: one.start)
@@ -147,7 +177,7 @@ def check_leases_late(
             if now is None or not kv.lease or kv.lease not in attempts:
                 continue
             last, ttl = attempts[kv.lease]
-            lasts = ttl * (1 + clock_skew) + lateness_seconds_max
+            lasts = ttl / slowest_clock + lateness_seconds_max
             if max(last, now.start) + lasts * STAMPS_PER_SECOND < op.call:
                 text = f"lease {kv.lease:x} should have ended, but {describe_operation(op)}"
                 found.append(Violation("lease: bounded lateness", text))

@@ -21,14 +21,14 @@ from ..scenario import PEACE_SECONDS_MAX, START_SECONDS_MAX, Result, Scenario, s
 from ..trace import Trace
 from .admin import Admin
 from .client import Endpoint, RecordingClient
+from .lease_ends import live_through_leases
 from .recorder import Recorder
-from .traffic import MIXES
+from .traffic import MIXES, LongLeases
 from .workload import Workload, hashes_of, log_of
 
 __all__ = ["CheckedRun", "simulate_checked"]
 
 LEASES_END_SECONDS_MIN = 3.0  # until then a request that lost its client may still be on its way
-LEASES_END_SECONDS_MAX = 16.0  # the longest TTL of the workload on a slow clock, and its lateness
 LEASES_POLL_SECONDS = 0.5
 CALM_SECONDS_MAX = 2.0
 FULL_LEADER_ELECTIONS_MAX = 8  # election timeouts that a leader with a full disk may stay in office
@@ -42,6 +42,7 @@ class CheckedRun(Scenario):
     """One run; `history` and `judgement` can be looked at afterwards."""
 
     history: History
+    _recorder: Recorder
     judgement: Judgement | None = None
     judging_seconds = 0.0
     _log: Log | None = None
@@ -53,13 +54,14 @@ class CheckedRun(Scenario):
         with trio.fail_after(START_SECONDS_MAX * self.plan.scale):
             await self.cluster.leader(seconds_max=START_SECONDS_MAX * self.plan.scale)
         random = Random(self.random.getrandbits(64))
-        recorder = Recorder(trio.current_time)
+        recorder = self._recorder = Recorder(self.cluster.now)
         self.history = recorder.history
+        long_leases = (LongLeases,) if self.plan.long_leases else ()
         workload = Workload(
             recorder,
             lambda: _any(self.cluster, random),
             random,
-            mixes=MIXES * CLIENTS_PER_MIX,
+            mixes=(*MIXES, *long_leases) * CLIENTS_PER_MIX,
             pause_seconds=PAUSE_SECONDS,
             scale=self.plan.scale,
         )
@@ -153,7 +155,8 @@ class CheckedRun(Scenario):
         """Wait until no member knows a lease any more; those that live on too long are left to the checkers."""
         scale = self.plan.scale
         await trio.sleep(LEASES_END_SECONDS_MIN * scale)
-        with trio.move_on_after((LEASES_END_SECONDS_MAX - LEASES_END_SECONDS_MIN) * scale):
+        await live_through_leases(self.cluster, self._recorder, self.plan.clock_rates_between)
+        with trio.move_on_after(self._lateness_seconds_max):
             while any(self._leases()):  # noqa: ASYNC110  # it is an outside look
                 await trio.sleep(LEASES_POLL_SECONDS)
 
@@ -181,6 +184,11 @@ class CheckedRun(Scenario):
             return
         self.result.violations.append("forced to go on alone, it does not serve")
 
+    @property
+    def _lateness_seconds_max(self) -> float:
+        election: float = self.plan.settings["election_timeout"]
+        return LATENESS_SECONDS_MAX + 2 * election
+
     def _leases(self) -> Iterator[bool]:
         """For each member, whether it knows any; one that is down may."""
         for name in self.cluster.expected:
@@ -195,8 +203,8 @@ class CheckedRun(Scenario):
             hashes=self._hashes,
             queues=self._queues(),
             peace=peace,
-            clock_skew=self.plan.clock_skew,
-            lateness_seconds_max=LATENESS_SECONDS_MAX + 2 * self.plan.settings["election_timeout"],
+            clock_rates=self.plan.clock_rates_between,
+            lateness_seconds_max=self._lateness_seconds_max,
         )
         self.judging_seconds = time.perf_counter() - began
         self.judgement = judgement

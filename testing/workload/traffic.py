@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from random import Random
 
+import trio
+
 from ..checkers import requests as r
 from ..checkers.history import Operation
 from .client import RecordingClient
 
-__all__ = ["MIXES", "Counters", "Kubernetes", "Leases", "Mix", "Plain"]
+__all__ = ["MIXES", "Counters", "Kubernetes", "Leases", "LongLeases", "Mix", "Plain"]
 
 LEASE_ID_MAX = 1 << 40
 TTL_SECONDS = (2, 3, 5, 9)  # of a run at its usual pace
+LONG_TTL_SECONDS = (60, 3600)
+LONG_LEASES_MAX = 2
 
 
 class Mix:
@@ -217,6 +221,35 @@ class Leases(Mix):
 
     async def look(self) -> None:
         await self.do(r.Range(b"leased/", b"leased0"))
+
+
+class LongLeases(Mix):
+    """Leases of a minute to an hour, each with a key of its own, renewed every few seconds.
+
+    That is rare enough for a checkpoint to be much older than the next renewal, which must not be forgotten.
+    """
+
+    def __init__(self, client: RecordingClient, random: Random, scale: float = 1.0) -> None:
+        super().__init__(client, random, scale)
+        self.leases: list[int] = []
+
+    def choices(self) -> list[tuple[Callable[[], Awaitable[object]], int]]:
+        return [(self.grant, 2), (self.keep_alive, 1), (self.rest, 15)]
+
+    async def grant(self) -> None:
+        if len(self.leases) < LONG_LEASES_MAX:
+            lease = self.random.randrange(1, LEASE_ID_MAX)
+            self.leases.append(lease)
+            await self.do(r.Grant(lease, self.random.randint(*LONG_TTL_SECONDS)))
+            await self.do(r.Put(b"leased/long/%x" % lease, self.value(), lease))
+
+    async def keep_alive(self) -> None:
+        if self.leases:
+            await self.do(r.KeepAlive(self.random.choice(self.leases)))
+
+    async def rest(self) -> None:
+        """Leave them alone."""
+        await trio.lowlevel.checkpoint()
 
 
 MIXES: tuple[type[Mix], ...] = (Plain, Kubernetes, Counters, Leases)

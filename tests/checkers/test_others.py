@@ -93,10 +93,10 @@ def leased(gone_at: float, *others: Operation) -> History:
     )
 
 
-def early(history: History, skew: float = 0.0) -> list[Violation]:
+def early(history: History, fastest_clock: float = 1.0) -> list[Violation]:
     found = check_linearizable(history)
     assert found.violations == ()
-    return check_leases_early(history, found.order, collect(history), clock_skew=skew)
+    return check_leases_early(history, found.order, collect(history), fastest_clock=fastest_clock)
 
 
 def renewed(call: float, returned: float | None, ttl: int = 5) -> Operation:
@@ -110,8 +110,18 @@ def test_a_lease_ends_after_its_time() -> None:
     """Counted from the moment at which it was asked for."""
     assert early(leased(6.1)) == []
     assert len(early(leased(5.9))) == 1
-    assert early(leased(5.9), skew=0.05) == []
-    assert len(early(leased(5.5), skew=0.05)) == 1
+    assert early(leased(5.9), fastest_clock=1.05) == []
+    assert len(early(leased(5.5), fastest_clock=1.05)) == 1
+
+
+def test_right_clocks_leave_no_tolerance() -> None:
+    """Neither to an end that is too early, nor is a lease of an hour judged less exactly."""
+    assert len(early(leased(5.999999))) == 1
+    assert early(leased(6.0)) == []
+    hour = renewed(4, 4.5, ttl=3600)
+    assert len(early(leased(3603.9, hour))) == 1
+    assert early(leased(3604.1, hour)) == []
+    assert early(leased(3603.9, hour), fastest_clock=1.001) == []
 
 
 def test_a_renewal_counts_if_it_was_acknowledged() -> None:
@@ -161,6 +171,16 @@ def test_a_lease_does_not_live_for_ever() -> None:
     assert late(15, [Peace(5 * SECOND, 100 * SECOND)]) == 1
     assert late(12, peace, renewed(4, 4.5)) == 0
     assert late(12, peace, renewed(4, None)) == 0
+
+
+def test_lateness_is_measured_on_the_slowest_clock() -> None:
+    """5 s of a clock at half the pace are 10, and 4 more are lateness."""
+    shown = Operation(2, r.Range(b"a"), 0, 1, r.Got((kv(b"1", 2, lease=7),), 1), 2)
+    for at, slowest, found in ((11.1, 1.0, 1), (11.1, 0.5, 0), (15.9, 0.5, 0), (16.1, 0.5, 1)):
+        seen = attrs.evolve(shown, call=int(at * SECOND), returned=int(at * SECOND) + 1)
+        history = History([*leased(6).operations, seen])
+        peace = [Peace(0, 100 * SECOND)]
+        assert len(check_leases_late(history, peace, slowest_clock=slowest)) == found
 
 
 # --- members at rest ------------------------------------------------------------------------------
