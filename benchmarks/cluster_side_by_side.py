@@ -15,12 +15,18 @@ import os
 import statistics
 from pathlib import Path
 
-from triode.rpc.pb.rpc_pb2 import PutRequest, RangeRequest
+from triode.rpc.pb.rpc_pb2 import (
+    LeaseGrantRequest,
+    LeaseKeepAliveRequest,
+    PutRequest,
+    RangeRequest,
+)
 
 from ._clusters import Cluster, Daemon, Workload, both, h2load
 
-KEY, VALUE = b"bench-ky", b"v" * 256
+KEY, VALUE, LEASE = b"bench-ky", b"v" * 256, 7
 FOLLOWER = "@follower"
+GRANT_SECONDS_MAX = 10
 
 
 def workloads() -> list[Workload]:
@@ -28,6 +34,7 @@ def workloads() -> list[Workload]:
     put = PutRequest(key=KEY, value=VALUE).SerializeToString()
     read = RangeRequest(key=KEY).SerializeToString()
     local = RangeRequest(key=KEY, serializable=True).SerializeToString()
+    alive = LeaseKeepAliveRequest(ID=LEASE).SerializeToString()
     return [
         Workload("put-1x1", "KV/Put", put, 2_000, 1, 1),
         Workload("put-10x10", "KV/Put", put, 20_000, 10, 10),
@@ -39,6 +46,10 @@ def workloads() -> list[Workload]:
         Workload("range-1x1" + FOLLOWER, "KV/Range", read, 2_000, 1, 1),
         Workload("range-10x100" + FOLLOWER, "KV/Range", read, 40_000, 10, 100),
         Workload("serializable-10x100" + FOLLOWER, "KV/Range", local, 40_000, 10, 100),
+        Workload("keep-alive-1x1", "Lease/LeaseKeepAlive", alive, 2_000, 1, 1),
+        Workload("keep-alive-10x10", "Lease/LeaseKeepAlive", alive, 10_000, 10, 10),
+        Workload("keep-alive-10x100", "Lease/LeaseKeepAlive", alive, 20_000, 10, 100),
+        Workload("keep-alive-10x10" + FOLLOWER, "Lease/LeaseKeepAlive", alive, 2_000, 10, 10),
     ]
 
 
@@ -94,7 +105,10 @@ def main() -> None:
         names = [name for name, _ in clusters]
         print(f"{'workload':30}", *(f"{name + ' req/s':>12}" for name in names), f"{'ratio':>7}")
         for _, cluster in clusters:
-            cluster.leader().client.put(KEY, VALUE)
+            client = cluster.leader().client
+            client.put(KEY, VALUE)
+            grant = LeaseGrantRequest(ID=LEASE, TTL=100_000)
+            client.begin("Lease/LeaseGrant", grant, GRANT_SECONDS_MAX).result()
         for work in workloads():
             if only and work.name not in only:
                 continue
