@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from .. import features
-from ..errors import CorruptData, EtcdError
+from ..errors import CorruptData, DiskFull, EtcdError
 from ..mvcc.alarm import CORRUPT
 from ..rpc.pb.membership_pb2 import ClusterVersionSetRequest, DowngradeInfoSetRequest
 from ..rpc.pb.rpc_pb2 import AlarmRequest
@@ -69,8 +69,11 @@ class LeaderDuty(Actor[None]):
                 continue
             try:
                 await self._work()
-            except EtcdError as error:
-                log.warning("a monitor failed", monitor=self.name, error=error.message)
+            except (
+                EtcdError,
+                DiskFull,
+            ) as error:  # hashes commit first, for which there may be no space
+                log.warning("a monitor failed", monitor=self.name, error=str(error))
 
     async def _wait(self) -> None:
         if self._at_once:

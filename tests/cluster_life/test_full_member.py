@@ -129,3 +129,16 @@ async def test_a_client_prefers_members_with_space(autojump_clock: trio.testing.
             for number in range(50):
                 await client.put(f"k/{number}", "v")
             assert await client.count(triode.prefix("k/")) == 50
+
+
+async def test_the_monitors_outlive_a_full_disk(autojump_clock: trio.testing.MockClock) -> None:
+    """Comparing hashes commits first: without space it is tried again later, and does not end the node."""
+    settings = {**SETTINGS, "corrupt_check_time": 1.0, "backend_batch_interval": 1000.0}
+    async with triode.testing.cluster(1, **settings) as cluster:
+        machine = cluster.machine(1)
+        await cluster.client(machine).put(b"a", bytes(1000))
+        machine.platter.capacity_bytes = 0
+        await trio.sleep(60.0)
+        assert machine.failure is None
+        machine.platter.capacity_bytes = None
+        await cluster.client(machine).put(b"b", b"1")
