@@ -18,7 +18,7 @@ import attrs
 
 from ..config import Config
 from ..errors import StorageError
-from ..raft.disk import Disk
+from ..raft.disk import Disk, write_file
 
 __all__ = ["Directory", "check_engine", "check_identity", "check_log", "leave_mark"]
 
@@ -105,12 +105,5 @@ def leave_mark(disk: Disk, directory: Directory, config: Config, member_id: int)
     """Note that this member keeps nothing; raises StorageError."""
     disk.make_dir(directory.mark.parent)
     record = {"backend": config.backend, "member_id": f"{member_id:x}"}
-    data = json.dumps(record).encode() + b"\n"
-    file = disk.open(directory.mark, create=True)
-    try:
-        file.truncate(0)
-        file.write_at(0, data)
-        file.fdatasync()
-    finally:
-        file.close()
+    write_file(disk, directory.mark, json.dumps(record).encode() + b"\n")
     disk.fsync_dir(directory.mark.parent)

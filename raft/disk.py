@@ -27,7 +27,7 @@ from typing import Protocol
 
 from ..errors import DiskFull, StorageError
 
-__all__ = ["Disk", "DiskFile", "RealDisk", "SECTOR_BYTES"]
+__all__ = ["Disk", "DiskFile", "RealDisk", "SECTOR_BYTES", "write_file"]
 
 SECTOR_BYTES = 512
 """The largest unit that every disk writes wholly or not at all."""
@@ -217,3 +217,17 @@ class _RealFile:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def write_file(disk: Disk, path: Path, content: bytes) -> None:
+    """Write a whole file, in place of what it had, and sync it; its name is durable only after `fsync_dir`.
+
+    Raises StorageError, DiskFull.
+    """
+    file = disk.open(path, create=True)
+    try:
+        file.truncate(0)
+        file.write_at(0, content)
+        file.fdatasync()
+    finally:
+        file.close()

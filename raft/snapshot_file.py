@@ -17,7 +17,7 @@ from google_crc32c import value
 from ..errors import CorruptData
 from ..protowire import bytes_field, fields, varint
 from .codec import decode_snapshot, encode_snapshot
-from .disk import Disk
+from .disk import Disk, write_file
 from .types import Snapshot
 
 __all__ = ["load_snapshot", "newest_snapshot_file", "save_snapshot", "snapshot_name"]
@@ -38,13 +38,7 @@ def save_snapshot(disk: Disk, directory: Path, snapshot: Snapshot) -> Path:
     data = encode_snapshot(snapshot)
     path = directory / snapshot_name(snapshot.metadata.term, snapshot.metadata.index)
     temporary = path.with_suffix(".snap.tmp")
-    file = disk.open(temporary, create=True)
-    try:
-        file.truncate(0)
-        file.write_at(0, b"\x08" + varint(value(data)) + bytes_field(2, data))
-        file.fdatasync()
-    finally:
-        file.close()
+    write_file(disk, temporary, b"\x08" + varint(value(data)) + bytes_field(2, data))
     disk.rename(temporary, path)
     disk.fsync_dir(directory)
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from ..disk import Disk
+from ..disk import Disk, write_file
 from .replay import Tail
 
 __all__ = ["Repaired", "cut_tail"]
@@ -36,13 +36,7 @@ def cut_tail(disk: Disk, directory: Path, tail: Tail) -> Repaired:
     path = directory / tail.segment.name
     backup = directory / (tail.segment.name + ".broken")
     content = disk.read(path)
-    copy = disk.open(backup, create=True)
-    try:
-        copy.truncate(0)
-        copy.write_at(0, content)
-        copy.fdatasync()
-    finally:
-        copy.close()
+    write_file(disk, backup, content)
     disk.fsync_dir(directory)
     file = disk.open(path)
     try:

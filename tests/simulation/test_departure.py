@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
@@ -16,6 +17,18 @@ from triode.testing import Cluster, Conditions, Machine
 
 CUT_SECONDS = 40.0
 LINKS = Conditions(delay_min=0.01, delay_max=0.01)
+
+
+@asynccontextmanager
+async def leader_and_other() -> AsyncIterator[tuple[Cluster, Machine, Machine]]:
+    """Two members with a key: the leader, which is about to be removed, and the one that stays."""
+    async with triode.testing.cluster(
+        2, seed=1, conditions=LINKS, strict_reconfig_check=False
+    ) as cluster:
+        leaving = await cluster.leader()
+        (staying,) = (one for one in cluster.machines.values() if one is not leaving)
+        await cluster.client(leaving).put(b"before", b"")
+        yield cluster, leaving, staying
 
 
 async def remove_and_cut(cluster: Cluster, leaving: Machine, *, at: Machine) -> None:
@@ -61,12 +74,7 @@ async def test_the_leader_of_two_is_removed_and_cut_off(
     restarts: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Only it knows that its removal is committed; the other one needs it to find out."""
-    async with triode.testing.cluster(
-        2, seed=1, conditions=LINKS, strict_reconfig_check=False
-    ) as cluster:
-        leaving = await cluster.leader()
-        (staying,) = (one for one in cluster.machines.values() if one is not leaving)
-        await cluster.client(leaving).put(b"before", b"")
+    async with leader_and_other() as (cluster, leaving, staying):
         await remove_and_cut(cluster, leaving, at=leaving)
         await trio.sleep(CUT_SECONDS / 2)
         if restarts in ("leaving", "both"):
@@ -86,12 +94,7 @@ async def test_the_removed_leader_has_more_in_its_log(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """So it cannot vote for the other one, nor lead itself; but it can say what is committed."""
-    async with triode.testing.cluster(
-        2, seed=1, conditions=LINKS, strict_reconfig_check=False
-    ) as cluster:
-        leaving = await cluster.leader()
-        (staying,) = (one for one in cluster.machines.values() if one is not leaving)
-        await cluster.client(leaving).put(b"before", b"")
+    async with leader_and_other() as (cluster, leaving, staying):
 
         async def put() -> None:
             with suppress(EtcdError):
@@ -114,12 +117,7 @@ async def test_the_removed_leader_has_more_in_its_log(
 async def test_a_removed_member_that_restarts_serves_no_client(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with triode.testing.cluster(
-        2, seed=1, conditions=LINKS, strict_reconfig_check=False
-    ) as cluster:
-        leaving = await cluster.leader()
-        (staying,) = (one for one in cluster.machines.values() if one is not leaving)
-        await cluster.client(leaving).put(b"before", b"")
+    async with leader_and_other() as (cluster, leaving, staying):
         await remove_and_cut(cluster, leaving, at=leaving)
         await cluster.stop(leaving)
         cluster.start(leaving)
