@@ -24,7 +24,7 @@ from ..supervisor import Supervisor
 from ..transport import Transport
 from ..world import TcpNetwork, World
 from .contract import PeerOwner, PeerReply
-from .dial import StreamTransport, check_peer_url
+from .dial import check_peer_url, transport_of
 from .home import Home
 from .link import Link
 from .server import PeerConnection
@@ -201,7 +201,8 @@ class HttpPeers(Supervisor):
     async def _serve_streams(self, listener: trio.abc.Listener[trio.abc.Stream]) -> None:
         async with listener:
             while True:
-                self._accept(StreamTransport(await listener.accept()))
+                # the nursery is this actor's: a connection that ends before it ran closes its stream, too
+                self._accept(transport_of(await listener.accept(), self.nursery))
 
     def _accept(self, transport: Transport) -> None:
         if len(self._cells) >= CONNECTIONS_MAX:

@@ -76,9 +76,6 @@ class PeerConnection(Actor[None]):
 
     async def run(self) -> None:
         """Answer requests until either side ends the connection."""
-        pump = getattr(self._transport, "pump", None)
-        if pump is not None:
-            self.nursery.start_soon(pump)
         try:
             while (request := await self._http.next_request()) is not None:
                 await self._answer(request)

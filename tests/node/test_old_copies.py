@@ -62,9 +62,8 @@ def consistent_index(node: Node) -> bytes | None:
     return node.opened.backend.engine.get("meta", b"consistent_index")
 
 
-def copied_index(data_dir: Path) -> bytes:
-    path = data_dir / "member" / "snap" / "db.sqlite"
-    with closing(sqlite3.connect(path)) as connection:
+def index_in(snap_dir: Path) -> bytes:
+    with closing(sqlite3.connect(snap_dir / "db.sqlite")) as connection:
         ((value,),) = connection.execute("SELECT v FROM meta WHERE k = ?", (b"consistent_index",))
     return bytes(value)
 
@@ -87,14 +86,14 @@ async def test_old_databases_catch_up_exactly_once(tmp_path: Path, crash_tools: 
         for number in range(8):
             while consistent_index(node) == before:
                 await write(node, 6)
-            before = consistent_index(node)
             await write(node, 3)
             copy_database(data_dir, copies / str(number))
+            before = index_in(copies / str(number))
         expected = await state_of(node, crash_tools.hash_of)
     indexes = set()
     for number in range(8):
         restore_database(data_dir, copies / str(number))
-        indexes.add(copied_index(data_dir))
+        indexes.add(index_in(data_dir / "member" / "snap"))
         async with open_node(config_of(data_dir)) as node:
             assert await state_of(node, crash_tools.hash_of) == expected
     assert len(indexes) == 8, "the copies were of different moments"

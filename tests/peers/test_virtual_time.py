@@ -188,3 +188,17 @@ async def test_nothing_is_delivered_twice(
         assert len(beats) + len(appends) < 2 * 2000  # some were lost, else nothing was tested
         descents = sum(one > other for one, other in pairwise(beats))
         assert descents < 64 * 2  # those of the pipeline
+
+
+async def test_a_connection_that_is_turned_away_is_closed(
+    t: Any, network: Any, clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it has run that could close it."""
+    monkeypatch.setattr("triode.actors.peers.links.CONNECTIONS_MAX", 0)
+    world = attrs.evolve(World.real(seed=3), network=network)
+    peers = t.make(t.Owner(t.A), world, listen_peer_urls=("http://127.0.0.1:1",))
+    async with t.run(peers):
+        stream = await network.connect("127.0.0.1", 1)
+        with trio.fail_after(5):
+            assert await stream.receive_some() == b""
+        await stream.aclose()
