@@ -1,5 +1,7 @@
 """What the nemesis does to the backend: reads that fail, and installs of snapshots that fail in the middle.
 
+A snapshot that was received may be damaged before it is taken over: the member ends, at every start, and is replaced.
+
 A page that cannot be read is met wherever a value is not cached: in a client's read, in the middle of executing a txn,
 in a hash, on the way of a snapshot to another member, at a start. The member ends, and must not leave half an entry.
 """
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ..actors.snapshot_files import SUFFIX
 from ..errors import CorruptData, StorageError
 from ..mvcc.store import Store
 from .machine import Machine
@@ -26,6 +29,7 @@ READS = ("get", "get_many", "range", "view")
 """The reads of an engine and of its views; see `Platter` and `SqliteDisk`."""
 FAULT_SECONDS_MAX = 2.0
 INSTALL_SECONDS_MAX = 4.0
+LOOKS_MAX = 100
 BUCKETS_MAX = 12  # about as many as a snapshot has
 
 
@@ -46,8 +50,11 @@ class BackendFaults:
         await self._failing(lambda machine: when(machine, fault), FAULT_SECONDS_MAX)
 
     async def install_failure(self) -> None:
-        """Taking over a snapshot from the leader fails in the middle: the next start finishes it."""
+        """Taking over a snapshot from the leader fails in the middle: the next start finishes it, if it can."""
         random = self._nemesis.random
+        if random.random() < 0.3:
+            await self._damaged_snapshot()
+            return
         fault = failing_reads(("replace",), random, reads_max=BUCKETS_MAX)
 
         async def far_behind(machine: Machine) -> None:
@@ -56,6 +63,39 @@ class BackendFaults:
             await self._at_start(machine, fault)
 
         await self._failing(far_behind, INSTALL_SECONDS_MAX)
+
+    async def _damaged_snapshot(self) -> None:
+        """A bit flips of a snapshot on its way into the backend: the member ends, at each start, until it is replaced."""
+        nemesis = self._nemesis
+        machine = nemesis.pick(lasting=True)
+        if machine is None:
+            return
+        nemesis.busy.add(machine.name)
+        nemesis.may_fail.add(machine.name)
+        await machine.kill()
+        await nemesis.sleep(0.5, 2.0)
+        nemesis.cluster.start(machine)
+        folder = Path(f"/{machine.name}/member/snap")
+        for _ in range(LOOKS_MAX):
+            if machine.flip(folder, SUFFIX):
+                break
+            await nemesis.sleep(0.01, 0.02)
+        else:
+            nemesis.may_fail.discard(machine.name)
+            nemesis.busy.discard(machine.name)
+            return
+        nemesis.lost.add(machine.name)
+        nemesis.note(machine, "snapshot is damaged")
+        try:
+            with trio.move_on_after(INSTALL_SECONDS_MAX * nemesis.plan.scale):
+                await machine.wait_down()
+                nemesis.cluster.start(machine)
+                await machine.wait_down()
+        finally:
+            with trio.CancelScope(shield=True):
+                await machine.kill()
+            nemesis.cluster.forget(machine)
+        await nemesis.changes.replace(machine)
 
     async def _failing(
         self, begin: Callable[[Machine], Awaitable[None]], seconds_max: float

@@ -5,12 +5,13 @@
 
 A mutant is a patch in `patches/`, with what is to catch it ahead of the diff: see `Mutant`. Each is applied to a copy
 of the package, of which everything is run. A patch that no longer applies, a test that does not fail, or a simulation
-that finds nothing within its bound makes the exit status 1.
+that finds nothing within its bound, or fails without the patch as well, makes the exit status 1.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -139,11 +140,11 @@ def caught_by_tests(mutant: Mutant, copy: Path) -> list[str]:
 # --- the simulator ------------------------------------------------------------------------------
 
 
-def hunt(mutant: Mutant, processes: int, seeds_max: int) -> tuple[int | None, str]:
+def hunt(mutant: Mutant, processes: int, among: range) -> tuple[int | None, str]:
     """The first seed that finds it, of those that are done then, and what it says. In this process's package."""
     done = 0
     with ProcessPoolExecutor(processes) as pool:
-        seeds = iter(range(seeds_max))
+        seeds = iter(among)
         waiting = {pool.submit(judge, mutant, seed) for seed in islice(seeds, 2 * processes)}
         while waiting:
             future = next(as_completed(waiting))
@@ -177,17 +178,15 @@ def _number(text: str) -> object:
     return float(text) if "." in text else int(text)
 
 
-def simulate(mutant: Mutant, copy: Path, processes: int) -> tuple[int | None, str]:
+def simulate(mutant: Mutant, copy: Path, processes: int, among: range) -> tuple[int | None, str]:
     """Which seed finds it in the copy."""
     if mutant.simulator == "raft":
-        words = ["tests/raft/simulate.py", "--seeds", f"0:{mutant.seeds_max}"]
-        told = run(copy, *words).stdout.strip().splitlines()
-        last = told[-1] if told else "nothing"
-        return (
-            (int(last.split()[1].rstrip(":")), last) if last.startswith("seed ") else (None, last)
-        )
+        words = ["tests/raft/simulate.py", "--seeds", f"{among.start}:{among.stop}"]
+        told = run(copy, *words).stdout.strip()
+        found = re.search(r"^seed (\d+): (.*)", told, re.MULTILINE)
+        return (int(found[1]), found[2]) if found else (None, told or "nothing")
     words = [str(HERE / "run.py"), "--hunt", mutant.name, "--processes", str(processes)]
-    words += ["--seeds-max", str(mutant.seeds_max)]
+    words += ["--first", str(among.start), "--seeds-max", str(len(among))]
     done = subprocess.run(
         [sys.executable, *words], cwd=copy, env=environment(copy), capture_output=True, text=True
     )
@@ -221,9 +220,14 @@ def verdict_of(mutant: Mutant, folder: Path, processes: int, simulation: bool) -
     if survived:
         verdict.trouble = f"not caught by {', '.join(survived)}"
     if simulation and mutant.simulator != "none":
-        verdict.seed, verdict.told = simulate(mutant, copy, processes)
+        verdict.seed, verdict.told = simulate(mutant, copy, processes, range(mutant.seeds_max))
         if verdict.seed is None:
             verdict.trouble += f" not found by the simulator: {verdict.told}"
+        else:
+            only = range(verdict.seed, verdict.seed + 1)
+            fails, told = simulate(mutant, ROOT, 1, only)
+            if fails is not None:
+                verdict.trouble += f" seed {fails} fails without the patch, too: {told}"
     verdict.seconds = time.perf_counter() - began
     shutil.rmtree(copy)
     return verdict
@@ -234,18 +238,21 @@ def verdict_of(mutant: Mutant, folder: Path, processes: int, simulation: bool) -
 @click.option("--simulation/--no-simulation", default=True, help="Whether to run the simulator.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True, help="Runs at once.")
 @click.option("--seeds-max", type=int, help="Give up after so many seeds, if that is fewer.")
+@click.option("--first", default=0, hidden=True, help="The first seed.")
 @click.option("--hunt", "hunted", hidden=True, help="Simulate with the package that is imported.")
 def main(
     only: tuple[str, ...],
     simulation: bool,
     processes: int,
     seeds_max: int | None,
+    first: int,
     hunted: str | None,
 ) -> None:
     """Apply each mutant to a copy, and tell who was caught by what."""
     if hunted is not None:
         mutant = read(PATCHES / f"{hunted}.patch")
-        seed, what = hunt(mutant, processes, min(mutant.seeds_max, seeds_max or mutant.seeds_max))
+        count = min(mutant.seeds_max, seeds_max or mutant.seeds_max)
+        seed, what = hunt(mutant, processes, range(first, first + count))
         print("-" if seed is None else seed, what)
         return
     console = Console()
