@@ -365,7 +365,7 @@ class Cluster:
         for name in [name for name in self.expected if name not in there]:
             del self.expected[name]
         for name, machine in there.items():
-            if machine.unplugged:
+            if machine.unplugged or machine.left:
                 continue
             self.expected[name] = None
             config = self._configs.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import Code, EtcdError, TriodeError
 from ..raft.simulated_disk import PowerLoss
 
-__all__ = ["ConnectionLost", "PowerLoss", "SimulationError"]
+__all__ = ["ConnectionLost", "PowerLoss", "SimulationError", "caused_by"]
 
 
 class SimulationError(TriodeError):
@@ -17,3 +17,14 @@ class ConnectionLost(EtcdError):
 
     code = Code.UNAVAILABLE
     text = "transport: the member is gone"
+
+
+def caused_by(
+    error: BaseException | None, kind: type[Exception] | tuple[type[Exception], ...]
+) -> bool:
+    """Whether an error, one of its causes or a part of it is of that kind."""
+    while error is not None and not isinstance(error, kind):
+        if isinstance(error, BaseExceptionGroup):
+            return any(caused_by(each, kind) for each in error.exceptions)
+        error = error.__cause__
+    return error is not None

@@ -29,9 +29,10 @@ from ..backends.contract import Engine
 from ..backends.lock import Lock
 from ..backends.memory import MemoryEngine
 from ..config import Config
+from ..errors import MemberRemoved
 from ..raft.simulated_disk import SimulatedDisk
 from .clock import MachineClock
-from .errors import ConnectionLost, PowerLoss, SimulationError
+from .errors import ConnectionLost, PowerLoss, SimulationError, caused_by
 from .links import SimulatedPeers
 from .loopback import LoopbackNetwork
 from .network import Network
@@ -320,6 +321,11 @@ class Machine:
                 raise rest from None
         finally:
             self._settle()
+
+    @property
+    def left(self) -> bool:
+        """Whether its member has ended as it was removed: nobody starts it again."""
+        return caused_by(self.failure, MemberRemoved)
 
     def _ended(self, error: BaseException) -> None:
         if not self.dark:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["MemberFaults"]
 
 STARTED_SECONDS_MAX = 5.0
+CUT_SECONDS_MAX = 2.0
+CUT_LOOKS_SECONDS = 0.001
 
 
 class MemberFaults:
@@ -42,11 +44,28 @@ class MemberFaults:
         await self._nemesis.changes.add(learner=True)
 
     async def shrink(self) -> None:
-        """A voter is removed: often the leader."""
+        """A voter is removed: often the leader, and often it is cut off as soon as it knows of it itself."""
         nemesis = self._nemesis
-        if nemesis.majority_works(removed=1):
-            leader = self._cluster.leader_now() if nemesis.random.random() < 0.5 else None
+        if not nemesis.majority_works(removed=1):
+            return
+        leader = self._cluster.leader_now() if nemesis.random.random() < 0.5 else None
+        async with trio.open_nursery() as nursery:
+            if nemesis.random.random() < 0.5:
+                nursery.start_soon(self._cut_off_the_removed)
             await nemesis.changes.remove(nemesis.busy, leader)
+
+    async def _cut_off_the_removed(self) -> None:
+        """Nobody may have heard of the removal but the member itself."""
+        with trio.move_on_after(CUT_SECONDS_MAX):
+            while True:
+                for machine in self._cluster.machines.values():
+                    node = machine.node
+                    if machine.leaving and node and node.member_id not in node.membership.members:
+                        self._nemesis.note(machine, "cut off, as it is removed")
+                        self._cluster.partition([machine])
+                        await self._nemesis.heal_later()
+                        return
+                await trio.sleep(CUT_LOOKS_SECONDS)
 
     async def remove_down(self) -> None:
         """A member that is down is removed; its old directory must not bring it back; then it joins anew."""
@@ -95,8 +114,8 @@ class MemberFaults:
             "max_wals": random.choice((1, 3)),
         }
         if random.random() < 0.3:
-            config = self._cluster.config_now(machine)
-            longer = config.election_timeout * random.choice((1.5, 2.0))
+            # Less than twice that of the others, whose candidacies would reset its timer for ever.
+            longer = nemesis.plan.settings["election_timeout"] * random.choice((1.2, 1.5))
             changes["election_timeout"] = min(longer, ELECTION_SECONDS_MAX)
         self._cluster.change_config(machine, **changes)
         nemesis.note(machine, f"other settings: {changes}")
@@ -106,7 +125,7 @@ class MemberFaults:
         """A member is started with settings that do not fit its directory: refused, and nothing is changed."""
         nemesis, random = self._nemesis, self._nemesis.random
         machine = nemesis.pick()
-        if machine is None:
+        if machine is None or not machine.served:  # its directory says nothing yet
             return
         nemesis.busy.add(machine.name)
         nemesis.refused.add(machine.name)

@@ -17,6 +17,7 @@ from ..errors import ConfigError, CorruptData, JoinRefused, MemberRemoved, Stora
 from .backend_faults import BackendFaults
 from .cluster import Cluster
 from .disk_faults import DiskFaults
+from .errors import caused_by
 from .machine import Machine
 from .member_changes import MemberChanges
 from .member_faults import MemberFaults
@@ -165,14 +166,14 @@ class Nemesis:
         if len(machines) > 1:
             side = self.random.sample(machines, self.random.randrange(1, len(machines)))
             self.cluster.partition(side)
-            await self._heal_later()
+            await self.heal_later()
 
     async def isolate_leader(self) -> None:
         """The leader is alone, or so it seems."""
         leader = self.cluster.leader_now()
         if leader is not None:
             self.cluster.partition([leader])
-            await self._heal_later()
+            await self.heal_later()
 
     async def one_way(self) -> None:
         """Nothing gets from one side to the other, but all the way back."""
@@ -181,7 +182,7 @@ class Nemesis:
             mixed = self.random.sample(machines, len(machines))
             cut = self.random.randrange(1, len(machines))
             self.cluster.partition_one_way(mixed[:cut], mixed[cut:])
-            await self._heal_later()
+            await self.heal_later()
 
     async def flaky_links(self) -> None:
         """Messages are lost, doubled and overtaken."""
@@ -210,9 +211,10 @@ class Nemesis:
                     for name, value in changes.items():
                         setattr(link, name, value)
         self.cluster.trace.event("net", f"links: {changes}")
-        await self._heal_later()
+        await self.heal_later()
 
-    async def _heal_later(self) -> None:
+    async def heal_later(self) -> None:
+        """Let the links be as they are for a while."""
         await self.sleep(*self.random.choice(((0.15, 0.3), (0.7, 1.5), (2.0, 4.0))))
         self.cluster.heal()
 
@@ -236,13 +238,18 @@ class Nemesis:
     def failed(self, machine: Machine, error: BaseException) -> None:
         """A member has ended by itself."""
         name = machine.name
-        broken = name in self.may_fail and _leaf(error, StorageError)
-        refused = name in self.refused and _leaf(error, (ConfigError, StorageError, JoinRefused))
+        broken = name in self.may_fail and caused_by(error, StorageError)
+        refused = name in self.refused and caused_by(
+            error, (ConfigError, StorageError, JoinRefused)
+        )
         explained = (
             refused
-            or (machine.leaving and _leaf(error, MemberRemoved))
-            or (broken and (name in self.lost | self.unreadable or not _leaf(error, CorruptData)))
-            or (not machine.served and _leaf(error, (JoinRefused, ConfigError)))
+            or (machine.leaving and caused_by(error, MemberRemoved))
+            or (
+                broken
+                and (name in self.lost | self.unreadable or not caused_by(error, CorruptData))
+            )
+            or (not machine.served and caused_by(error, (JoinRefused, ConfigError)))
         )
         if not explained:
             self.unexpected.append(f"the member on {machine.name} failed: {error!r}")
@@ -273,22 +280,10 @@ class Nemesis:
             self.cluster.machine_at(member.peer_urls[0])
             for member in newest.context.membership.voters()
         ]
-        gone = self.lost | self.may_fail
-        works = [one for one in voters if one is not None and one.name not in gone]
+        there = self.cluster.expected.keys() - self.lost - self.may_fail  # who was added may not be started
+        works = [one for one in voters if one is not None and one.name in there]
         leaving = sum(one.leaving for one in works) + removed
         return 2 * (len(works) - leaving - lost) > len(voters) - leaving
 
     def note(self, machine: Machine, what: str) -> None:
         self.cluster.trace.event(machine.name, what)
-
-
-Kinds = type[Exception] | tuple[type[Exception], ...]
-
-
-def _leaf(error: BaseException | None, kind: Kinds) -> bool:
-    """Whether an error, one of its causes or a part of it is of that kind."""
-    while error is not None and not isinstance(error, kind):
-        if isinstance(error, BaseExceptionGroup):
-            return any(_leaf(each, kind) for each in error.exceptions)
-        error = error.__cause__
-    return error is not None

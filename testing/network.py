@@ -101,9 +101,15 @@ class Network:
         )
 
     def resumed(self, member: int) -> None:
-        """A paused machine goes on: it finds what came in the meantime."""
+        """A paused machine goes on: it finds what came in the meantime, a link's messages in their order.
+
+        Not before all else: clients' requests have waited in their sockets as well, and so have its timers.
+        """
+        now, starts = trio.current_time(), dict[int, float]()
         for source, message in self._waiting.pop(member, []):
-            self._deliver(source, message)
+            if source.member_id not in starts:
+                starts[source.member_id] = now + self.usual.delay(self.random)
+            self._put(starts[source.member_id], source, message)
 
     # --- partitions -----------------------------------------------------------------------------
 
@@ -171,6 +177,9 @@ class Network:
             at += delay * _LATE_FACTOR * self.random.random()
         else:
             at = self._last[link] = max(at, self._last.get(link, 0.0))
+        self._put(at, source, message)
+
+    def _put(self, at: float, source: SimulatedPeers, message: Message) -> None:
         self._numbers += 1
         earliest = not self._on_the_way or at < self._on_the_way[0][0]
         heappush(self._on_the_way, (at, self._numbers, source, message))

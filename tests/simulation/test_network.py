@@ -171,6 +171,8 @@ def test_messages_wait_for_a_paused_machine() -> None:
         assert await pair.send(3) == []
         pair.machines[2].paused = False
         pair.network.resumed(2)
+        assert pair.owners[2].got == [], "it does not find them before all else"
+        await trio.sleep(1)
         assert pair.owners[2].got == [0, 1, 2]
 
     in_network(test)
