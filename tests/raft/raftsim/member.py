@@ -27,6 +27,7 @@ from triode.raft import (
 )
 from triode.raft.codec import decode_conf_change, decode_conf_change_v2
 from triode.raft.ready import early_count
+from triode.raft.sizes import NO_LIMIT
 
 from .disk import Disk
 
@@ -250,6 +251,10 @@ class Member:
         """Take over the application's state from a leader."""
         self._load(snapshot)
         self.sim.machine.restores(self.id, self.applied, self.digest)
+        # It has taken the place of the whole log: what follows came with it.
+        view, first = self.disk.view, self.applied + 1
+        tail = view.entries(first, max(first, view.last_index() + 1), NO_LIMIT)
+        self.sim.matching.appends(self.id, self.applied_term, tail)
 
     def compact(self, keep: int) -> None:
         """Make a snapshot of what is applied, and drop all but the last `keep` entries before it.
