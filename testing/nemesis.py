@@ -138,7 +138,8 @@ class Nemesis:
         await self._stopped("suspended", stall=True)
 
     async def _stopped(self, how: str, *, stall: bool) -> None:
-        machine = self.pick()
+        leader = self.cluster.leader_now() if self.random.random() < 0.5 else None
+        machine = self.pick() if leader is None or leader.name in self.busy else leader
         if machine is None:
             return
         self.busy.add(machine.name)
