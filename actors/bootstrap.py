@@ -286,13 +286,9 @@ def _others(config: Config, urls: Urls) -> list[str]:
 
 async def _join(config: Config, world: World, urls: Urls) -> Bootstrap:
     _check_local(config, urls)
-    mine = set(urls[config.name])
-    cluster = await existing.ask_members(
-        world,
-        _others(config, urls),
-        # it has been told of this member before
-        ours=lambda cluster: any(mine & set(one.peer_urls) for one in cluster.members),
-        seconds_max=JOIN_SECONDS_MAX,
+    # it has been told of this member before
+    cluster = await existing.agreed_members(
+        world, _others(config, urls), set(urls[config.name]), seconds_max=JOIN_SECONDS_MAX
     )
     if cluster is None:
         raise JoinRefused(

@@ -92,7 +92,10 @@ def check_identity(disk: Disk, directory: Directory, member_id: int) -> None:
         mark = json.loads(disk.read(directory.mark))
         known, engine = int(mark["member_id"], 16), str(mark["backend"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{directory.mark} cannot be read: {error}") from None
+        raise StorageError(
+            f"{directory.mark} cannot be read: {error}. It says which member has run here that keeps nothing: remove that"
+            " member from its cluster and add it anew, with an empty `data-dir`"
+        ) from None
     if known == member_id:
         raise StorageError(
             f"member {member_id:x} has run in {directory.data_dir} with the backend {engine}, which keeps nothing:"
@@ -105,5 +108,9 @@ def leave_mark(disk: Disk, directory: Directory, config: Config, member_id: int)
     """Note that this member keeps nothing; raises StorageError."""
     disk.make_dir(directory.mark.parent)
     record = {"backend": config.backend, "member_id": f"{member_id:x}"}
-    write_file(disk, directory.mark, json.dumps(record).encode() + b"\n")
+    beside = directory.mark.with_name(
+        f"{MARK}.tmp"
+    )  # a crash leaves the old mark, or all of the new one
+    write_file(disk, beside, json.dumps(record).encode() + b"\n")
+    disk.rename(beside, directory.mark)
     disk.fsync_dir(directory.mark.parent)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, TypeVar
 
 import attrs
@@ -21,6 +23,7 @@ from .world import World
 __all__ = [
     "ExistingCluster",
     "Versions",
+    "agreed_members",
     "ask_members",
     "check_versions",
     "compatible",
@@ -31,6 +34,8 @@ __all__ = [
 log = Log("triode.bootstrap")
 T = TypeVar("T")
 MIN_CLUSTER_VERSION: Final = (3, 0, 0)
+AGREE_SECONDS_MAX: Final = 1.0
+AGREE_PAUSE_SECONDS: Final = 0.2
 
 
 @attrs.frozen
@@ -43,6 +48,10 @@ class ExistingCluster:
     def knows(self, member: int) -> bool:
         """Whether a member has this ID."""
         return any(one.id == member for one in self.members)
+
+    def at(self, urls: AbstractSet[str]) -> int | None:
+        """The ID of the member with one of these peer URLs; None if there is none."""
+        return next((one.id for one in self.members if urls & set(one.peer_urls)), None)
 
 
 @attrs.frozen
@@ -119,6 +128,49 @@ async def ask_members(
     return next(iter(others), None) if found is None else found
 
 
+async def agreed_members(
+    world: World, urls: Sequence[str], mine: AbstractSet[str], *, seconds_max: float
+) -> ExistingCluster | None:
+    """Ask all `urls` at once for the members, among whom there should be one with the peer URLs `mine`.
+
+    That URL may have belonged to a member that was removed before. Who has not applied the removal yet, and the
+    addition after it, tells the old member's ID, with which nobody would be let in. So a majority of `urls` must agree
+    on the ID, or all that answer within a second; otherwise they are asked again, for up to `seconds_max`. Then, and if
+    there is no such member, it is as with `ask_members`. (etcd takes the first answer.)
+    """
+    majority = len(urls) // 2 + 1
+
+    def read(reply: PeerReply) -> ExistingCluster | None:
+        found = read_members(reply)
+        return None if found is None or found.at(mine) is None else found
+
+    def agreed(answers: Sequence[ExistingCluster], wanted: int) -> ExistingCluster | None:
+        counted = Counter(answer.at(mine) for answer in answers)
+        return next((one for one in answers if counted[one.at(mine)] >= wanted), None)
+
+    with trio.move_on_after(seconds_max):
+        while True:
+            answers = await _answers(
+                world,
+                urls,
+                "/members",
+                read,
+                min(AGREE_SECONDS_MAX, seconds_max),
+                enough=lambda answers: agreed(answers, majority) is not None,
+            )
+            found = agreed(answers, min(majority, len(answers)))
+            if found is not None or not answers:
+                break
+            await trio.sleep(AGREE_PAUSE_SECONDS)
+        if found is not None:
+            return found
+
+    def ours(cluster: ExistingCluster) -> bool:
+        return cluster.at(mine) is not None
+
+    return await ask_members(world, urls, ours=ours, seconds_max=seconds_max)
+
+
 async def check_versions(world: World, cluster: ExistingCluster, *, seconds_max: float) -> None:
     """Raise JoinRefused if a member of this version does not fit in with the members of `cluster`."""
     versions: dict[int, Versions | None] = {}
@@ -163,6 +215,20 @@ async def _first(
     read: Callable[[PeerReply], T | None],
     seconds_max: float,
 ) -> T | None:
+    found = await _answers(world, urls, target, read, seconds_max, enough=bool)
+    return found[0] if found else None
+
+
+async def _answers(
+    world: World,
+    urls: Sequence[str],
+    target: str,
+    read: Callable[[PeerReply], T | None],
+    seconds_max: float,
+    *,
+    enough: Callable[[list[T]], bool],
+) -> list[T]:
+    """What those say who answer, until that is `enough` or all have been asked."""
     found: list[T] = []
 
     async def ask(url: str) -> None:
@@ -176,9 +242,10 @@ async def _first(
             log.info("a peer URL answered something else", url=url + target, status=reply.status)
             return
         found.append(answer)
-        nursery.cancel_scope.cancel()
+        if enough(found):
+            nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         for url in urls:
             nursery.start_soon(ask, url)
-    return found[0] if found else None
+    return found

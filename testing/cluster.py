@@ -24,8 +24,9 @@ import attrs
 import trio
 import trio.testing
 
-from ..actors.member import member_id
+from ..actors.member import Member, member_id
 from ..actors.node import Node
+from ..actors.peers.contract import PeerOwner
 from ..config import Config
 from ..rpc.pb.rpc_pb2 import (
     MemberAddRequest,
@@ -344,34 +345,44 @@ class Cluster:
         nodes = [m.node for m in self.machines.values() if m.node is not None]
         return max(nodes, key=lambda node: node.applier.applied_index, default=None)
 
+    def members_now(self) -> list[Member]:
+        """The members, as the newest table of them says; if nobody serves, that of those who are starting."""
+        newest = self.newest_node()
+        if newest is not None:
+            return list(newest.context.membership.members.values())
+        owners = [one.peers.owner for one in self.machines.values() if one.up and one.peers]
+        told = {member.id for owner in owners for member in owner.members()}
+
+        def known(owner: PeerOwner) -> int:
+            ids = {member.id for member in owner.members()}
+            return sum(each in ids or owner.is_removed(each) for each in told)
+
+        found = max(owners, key=known, default=None)
+        return [] if found is None else list(found.members())
+
     def reconcile(self) -> None:
         """Start who belongs to the cluster and is down; take for its members whom it takes for them.
 
         A change that nobody knows the outcome of may have happened, and left a member that was never started.
         """
-        newest = self.newest_node()
-        if newest is None:
-            for name in self.expected:
-                if not self.machines[name].up:
-                    self.start(name)
-            return
-        members = newest.context.membership.members
-        for each in members.values():
+        members = self.members_now()
+        for each in members:
             machine = self.machine_at(each.peer_urls[0])
             if machine is not None:
                 self.network.names[each.id] = machine.name
-        urls = [url for each in members.values() for url in each.peer_urls]
+        urls = [url for each in members for url in each.peer_urls]
         there = {machine.name: machine for url in urls if (machine := self.machine_at(url))}
-        for name in [name for name in self.expected if name not in there]:
-            del self.expected[name]
-        for name, machine in there.items():
+        if self.newest_node() is not None:
+            for name in [name for name in self.expected if name not in there]:
+                del self.expected[name]
+        for name, machine in {**there, **{n: self.machines[n] for n in self.expected}}.items():
             if machine.unplugged or machine.left:
                 continue
             self.expected[name] = None
             config = self._configs.get(name)
             if machine.up:
                 continue
-            if config is not None and config.initial_cluster_state == "new":
+            if config is not None and (config.initial_cluster_state == "new" or name not in there):
                 self.start(machine)
             else:  # as long as it has no log, it goes by the members that it is told of
                 self._join(machine, urls)

@@ -281,8 +281,10 @@ class Nemesis:
             self.cluster.machine_at(member.peer_urls[0])
             for member in newest.context.membership.voters()
         ]
-        there = self.cluster.expected.keys() - self.lost - self.may_fail  # who was added may not be started
-        works = [one for one in voters if one is not None and one.name in there]
+        there = (
+            self.cluster.expected.keys() - self.lost - self.may_fail
+        )  # who was added may not be started
+        works = [one for one in voters if one is not None and one.name in there and one.served]
         leaving = sum(one.leaving for one in works) + removed
         return 2 * (len(works) - leaving - lost) > len(voters) - leaving
 

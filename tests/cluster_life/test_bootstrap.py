@@ -225,6 +225,50 @@ async def test_joining_is_refused(changed: Answers, error: type[Exception], said
 STRANGER = members_reply([Member(0x99, ("http://127.0.0.1:9",), name="z")], cluster=0xBAD)
 
 
+STALE = [*EXISTING[:2], Member(0x99, (C,))]
+"""Before the member at C was removed and added anew."""
+
+
+@pytest.mark.parametrize("stale", [A, B])
+async def test_who_lags_does_not_tell_a_joining_member_who_it_is(
+    stale: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Its URL had been that of a member that was removed: with the ID of that one it would not be let in."""
+    lags, asked = 3, [0]
+    answers = {**RUNNING, f"{B}/members": members_reply(EXISTING), f"{B}/version": version_reply()}
+
+    async def ask(network: Network, url: str, target: str, *, seconds_max: float) -> PeerReply:
+        await trio.sleep(0.01 if url == stale else 0.02)
+        if (url, target) == (stale, "/members"):
+            asked[0] += 1
+            if asked[0] <= lags:
+                return members_reply(STALE)
+        if url + target not in answers:
+            raise ConnectionRefusedError(url)
+        return answers[url + target]
+
+    joining = config("c", initial_cluster_state="existing")
+    decided = await plan(joining, attrs.evolve(World.real(seed=1), ask_url=ask))
+    assert decided.member_id == 0x13
+    assert asked[0] > lags
+
+
+async def test_the_only_one_who_answers_is_believed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The other one hangs: joining goes on after a second."""
+
+    async def ask(network: Network, url: str, target: str, *, seconds_max: float) -> PeerReply:
+        if url == B:
+            await trio.sleep(seconds_max)
+            raise TimeoutError(url)
+        return RUNNING[url + target]
+
+    joining = config("c", initial_cluster_state="existing")
+    decided = await plan(joining, attrs.evolve(World.real(seed=1), ask_url=ask))
+    assert decided.member_id == 0x13
+
+
 @pytest.mark.parametrize("where", [A, C])
 async def test_a_stranger_at_a_members_address(where: str) -> None:
     """Its list is passed over if another one has this member in it, and so is what it says of versions."""

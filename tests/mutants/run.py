@@ -45,7 +45,8 @@ class Mutant:
         breaks: what is wrong then, in a sentence.
         tests: pytest's names of what must fail, each of them.
         simulator: "cluster", "raft", or "none" with a reason in `breaks`.
-        seeds_max: within how many seeds it must be found, from seed 0 on.
+        seed: one that finds it, which is tried before others; it holds without the patch.
+        seeds_max: within how many seeds it must be found, from seed 0 on, if no seed is named.
         faults, members, settings, fields: of the plans; what is not given is as the seed says.
         promise: what is told when it is found, or a part of it; empty: anything.
     """
@@ -54,12 +55,18 @@ class Mutant:
     breaks: str = ""
     tests: tuple[str, ...] = ()
     simulator: str = "cluster"
+    seed: int | None = None
     seeds_max: int = 2000
     faults: tuple[str, ...] | None = None
     members: int | None = None
     settings: dict[str, str] = attrs.Factory(dict)
     fields: dict[str, str] = attrs.Factory(dict)
     promise: str = ""
+
+    @property
+    def seeds(self) -> range:
+        """Those that are tried."""
+        return range(self.seeds_max) if self.seed is None else range(self.seed, self.seed + 1)
 
     @property
     def patch(self) -> Path:
@@ -77,7 +84,7 @@ def read(path: Path) -> Mutant:
             found[key] = value
         elif key in ("tests", "faults"):
             found[key] = words
-        elif key in ("members", "seeds_max"):
+        elif key in ("members", "seed", "seeds_max"):
             found[key] = int(value)
         elif key in ("settings", "fields"):
             found[key] = dict(word.split("=", 1) for word in words)
@@ -220,7 +227,7 @@ def verdict_of(mutant: Mutant, folder: Path, processes: int, simulation: bool) -
     if survived:
         verdict.trouble = f"not caught by {', '.join(survived)}"
     if simulation and mutant.simulator != "none":
-        verdict.seed, verdict.told = simulate(mutant, copy, processes, range(mutant.seeds_max))
+        verdict.seed, verdict.told = simulate(mutant, copy, processes, mutant.seeds)
         if verdict.seed is None:
             verdict.trouble += f" not found by the simulator: {verdict.told}"
         else:
@@ -237,6 +244,7 @@ def verdict_of(mutant: Mutant, folder: Path, processes: int, simulation: bool) -
 @click.option("--only", multiple=True, help="Try this mutant alone; may be given several times.")
 @click.option("--simulation/--no-simulation", default=True, help="Whether to run the simulator.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True, help="Runs at once.")
+@click.option("--search", is_flag=True, help="Search from seed 0 on, whatever seed is named.")
 @click.option("--seeds-max", type=int, help="Give up after so many seeds, if that is fewer.")
 @click.option("--first", default=0, hidden=True, help="The first seed.")
 @click.option("--hunt", "hunted", hidden=True, help="Simulate with the package that is imported.")
@@ -244,6 +252,7 @@ def main(
     only: tuple[str, ...],
     simulation: bool,
     processes: int,
+    search: bool,
     seeds_max: int | None,
     first: int,
     hunted: str | None,
@@ -257,7 +266,11 @@ def main(
         return
     console = Console()
     wanted = [
-        attrs.evolve(mutant, seeds_max=min(mutant.seeds_max, seeds_max or mutant.seeds_max))
+        attrs.evolve(
+            mutant,
+            seed=None if search else mutant.seed,
+            seeds_max=min(mutant.seeds_max, seeds_max or mutant.seeds_max),
+        )
         for mutant in mutants()
         if not only or mutant.name in only
     ]

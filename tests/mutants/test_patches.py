@@ -55,6 +55,16 @@ def test_a_mutant_applies_and_says_who_is_to_catch_it(path: Path, runner: Module
     assert set(mutant.settings) <= {*plan_of(1).settings, "corrupt_check_time"}
 
 
+@pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.stem)
+def test_the_seed_that_finds_a_mutant_holds_without_it(path: Path, runner: ModuleType) -> None:
+    """These are the faults that were once in the package, each with the faults of machines that showed it."""
+    mutant = runner.read(path)
+    assert (mutant.seed is None) == (mutant.simulator == "none")
+    if mutant.seed is not None:
+        fails, told = runner.simulate(mutant, ROOT, 1, mutant.seeds)
+        assert fails is None, told
+
+
 def test_there_are_mutants() -> None:
     assert len(PATCHES) > 20
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from triode.actors.engine_marker import Directory, check_identity, leave_mark
 from triode.actors.node import Node, open_node
 from triode.config import Config
 from triode.errors import StorageError
+from triode.raft.simulated_disk import PowerLoss, SimulatedDisk
 
 MEMBERS = "a=http://127.0.0.1:1,b=http://127.0.0.1:2"
 
@@ -123,3 +127,37 @@ async def test_who_is_alone_and_keeps_nothing_leaves_nothing(tmp_path: Path) -> 
     for _ in range(2):
         assert await serve(config_of(tmp_path, backend="memory")) == (2, b"")
     assert files_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_mark_is_replaced_whole_or_not_at_all(seed: int) -> None:
+    """Power is lost at each of its operations."""
+    places = Directory(Path("/d"), Path("/d/member/wal"))
+    config = config_of(Path("/d"), backend="memory")
+    for operations in range(20):
+        disk = SimulatedDisk(choose=Random(seed).randrange)
+        leave_mark(disk, places, config, 7)
+        left = operations
+
+        def lose_power(_operation: str, _path: Path) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise PowerLoss("dark")
+
+        disk.before = lose_power
+        with suppress(PowerLoss):
+            leave_mark(disk, places, config, 8)
+        disk.before = lambda _operation, _path: None
+        disk.crash()
+        refused = [member for member in (7, 8) if is_refused(disk, places, member)]
+        assert len(refused) == 1
+    assert refused == [8]
+
+
+def is_refused(disk: SimulatedDisk, places: Directory, member: int) -> bool:
+    try:
+        check_identity(disk, places, member)
+    except StorageError as error:
+        return "has run in /d" in str(error)
+    return False
