@@ -42,7 +42,7 @@ FAULTS = (
     "stranger",
     "install_failure",
 )
-"""The names of the faults in `nemesis`, `disk_faults`, `backend_faults` and `member_faults`."""
+"""The names of the faults in `faults`."""
 
 SLOW_SCALE = 40.0
 SQLITE_BYTES_MIN = 213_000  # of a file with hardly anything in it

@@ -21,8 +21,8 @@ import trio
 
 from .cluster import Cluster
 from .determinism import run
+from .faults.nemesis import Nemesis
 from .machine import Machine
-from .nemesis import Nemesis
 from .plan import Plan
 from .trace import Trace, TraceHandler
 

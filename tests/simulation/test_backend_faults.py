@@ -20,7 +20,7 @@ from triode.rpc.pb.rpc_pb2 import (
     TxnRequest,
 )
 from triode.testing import Machine
-from triode.testing.backend_faults import failing_reads, forget_values
+from triode.testing.faults.backends import failing_reads, forget_values
 
 ENGINES = pytest.mark.parametrize("sqlite", [False, True], ids=["simulated", "sqlite"])
 

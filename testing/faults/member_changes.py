@@ -7,10 +7,10 @@ from random import Random
 
 import trio
 
-from ..errors import EtcdError
-from ..rpc.pb.rpc_pb2 import MemberUpdateRequest
-from .cluster import Cluster
-from .machine import Machine
+from ...errors import EtcdError
+from ...rpc.pb.rpc_pb2 import MemberUpdateRequest
+from ..cluster import Cluster
+from ..machine import Machine
 
 __all__ = ["MemberChanges"]
 

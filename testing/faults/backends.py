@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ..actors.snapshot_files import SUFFIX
-from ..errors import CorruptData, StorageError
-from ..mvcc.store import Store
-from .machine import Machine
+from ...actors.snapshot_files import SUFFIX
+from ...errors import CorruptData, StorageError
+from ...mvcc.store import Store
+from ..machine import Machine
 
 if TYPE_CHECKING:
     from .nemesis import Nemesis

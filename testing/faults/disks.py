@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..errors import DiskFull, StorageError
-from .machine import Machine
+from ...errors import DiskFull, StorageError
+from ..machine import Machine
 
 if TYPE_CHECKING:
     from .nemesis import Nemesis

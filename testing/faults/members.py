@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ..config import ELECTION_SECONDS_MAX
-from ..errors import EtcdError
-from .machine import Machine
+from ...config import ELECTION_SECONDS_MAX
+from ...errors import EtcdError
+from ..machine import Machine
 
 if TYPE_CHECKING:
     from .nemesis import Nemesis

@@ -13,15 +13,15 @@ from random import Random
 
 import trio
 
-from ..errors import ConfigError, CorruptData, JoinRefused, MemberRemoved, StorageError
-from .backend_faults import BackendFaults
-from .cluster import Cluster
-from .disk_faults import DiskFaults
-from .errors import caused_by
-from .machine import Machine
+from ...errors import ConfigError, CorruptData, JoinRefused, MemberRemoved, StorageError
+from ..cluster import Cluster
+from ..errors import caused_by
+from ..machine import Machine
+from ..plan import Plan
+from .backends import BackendFaults
+from .disks import DiskFaults
 from .member_changes import MemberChanges
-from .member_faults import MemberFaults
-from .plan import Plan
+from .members import MemberFaults
 
 __all__ = ["Nemesis"]
 
