@@ -19,6 +19,7 @@ __all__ = ["MemberFaults"]
 STARTED_SECONDS_MAX = 5.0
 CUT_SECONDS_MAX = 2.0
 CUT_LOOKS_SECONDS = 0.001
+CUT_AFTER_SECONDS_MAX = 0.05
 
 
 class MemberFaults:
@@ -55,12 +56,15 @@ class MemberFaults:
             await nemesis.changes.remove(nemesis.busy, leader)
 
     async def _cut_off_the_removed(self) -> None:
-        """Nobody may have heard of the removal but the member itself."""
+        """Nobody may have heard of the removal but the member itself, or of what it has done since then."""
+        random = self._nemesis.random
+        since = random.choice((0.0, random.uniform(0.0, CUT_AFTER_SECONDS_MAX)))
         with trio.move_on_after(CUT_SECONDS_MAX):
             while True:
                 for machine in self._cluster.machines.values():
                     node = machine.node
                     if machine.leaving and node and node.member_id not in node.membership.members:
+                        await trio.sleep(since)
                         self._nemesis.note(machine, "cut off, as it is removed")
                         self._cluster.partition([machine])
                         await self._nemesis.heal_later()
