@@ -163,7 +163,10 @@ class CheckedRun(Scenario):
     async def _force_new_cluster(self) -> None:
         """All members but one are lost; that one goes on alone with what it has."""
         names = sorted(self.cluster.expected)
-        survivor = self.cluster.machines[self.random.choice(names)]
+        whole = [name for name in names if name not in self.nemesis.lost]
+        if not whole:
+            return
+        survivor = self.cluster.machines[self.random.choice(whole)]
         node = survivor.node
         if node is None:
             return
