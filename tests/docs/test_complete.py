@@ -38,6 +38,7 @@ OTHERS = {
 }  # of etcdctl and the benchmarks
 OTHERS |= {"--kills", "--side", "--endpoints"}  # of the benchmarks of clusters, and of etcdctl
 OTHERS |= {"--rewrite", "--seed", "--seeds", "--trace", "--processes"}  # of the simulators
+OTHERS |= {"--only", "--search"}  # of the benchmarks, and of the mutants
 
 
 def missing(names: list[str], page: str) -> list[str]:
