@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from . import features
+from . import features, readings
 from .errors import ConfigError
 
 __all__ = ["Bytes", "Config", "Milliseconds", "Seconds", "Urls", "parse_initial_cluster"]
@@ -51,32 +51,59 @@ def _setting(
     section: str,
     help: str,
     *choices: str,
-    converter: Callable[[Any], Any] | None = None,
 ) -> Any:
     return attrs.field(
-        default=default,
-        metadata={"section": section, "help": help, "choices": choices},
-        converter=converter,
+        default=default, metadata={"section": section, "help": help, "choices": choices}
     )
 
 
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+def _path(value: Any) -> Path | None:
+    return value if value is None or isinstance(value, Path) else readings.path(value)
 
 
-@attrs.frozen(kw_only=True)
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "Seconds": readings.number_of_seconds,
+    "Milliseconds": readings.number_of_seconds,
+    "Bytes": readings.size,
+    "Urls": readings.urls,
+    "int": readings.integer,
+    "bool": readings.boolean,
+    "str": readings.text,
+    "Path | None": _path,
+}
+"""By annotation. Texts mean here what they mean in a TOML file; numbers of durations are seconds."""
+
+
+def _reading(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """Have each field read its value, and name itself when that cannot be."""
+
+    def reader(field: attrs.Attribute[Any]) -> Callable[[Any], Any]:
+        retention = field.name == "auto_compaction_retention"
+        read = readings.retention if retention else _READERS[str(field.type)]
+
+        def named(value: Any) -> Any:
+            try:
+                return read(value)
+            except ValueError as error:
+                raise ConfigError(f"{field.name.replace('_', '-')}: {error}") from None
+
+        return named
+
+    return [field.evolve(converter=reader(field)) for field in fields]
+
+
+@attrs.frozen(kw_only=True, field_transformer=_reading)
 class Config:
     """What one member is, where it listens and keeps its data, and its limits."""
 
     name: str = _setting("default", MEMBER, "Human-readable name for this member.")
     data_dir: Path | None = _setting(
-        None, MEMBER, "Path to the data directory; by default NAME.triode.", converter=_path
+        None, MEMBER, "Path to the data directory; by default NAME.triode."
     )
     wal_dir: Path | None = _setting(
         None,
         MEMBER,
         "Path to a dedicated directory for the log; by default inside the data directory.",
-        converter=_path,
     )
     backend: str = _setting(
         "sqlite",

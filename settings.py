@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import attrs
 
+from . import readings
 from .config import Bytes, Config, Milliseconds, Seconds, Urls
 from .errors import ConfigError
 
@@ -78,100 +79,15 @@ def kind_of(name: str) -> Any:
 
 # --- one value ----------------------------------------------------------------------------------
 
-_UNIT_SECONDS = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_UNIT_BYTES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
-_UNIT_BYTES |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_SIZE = re.compile(r"(-?\d+)\s*([A-Za-z]*)")
-_TRUE, _FALSE = {"true", "1", "t"}, {"false", "0", "f"}
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, str):
-        if value == "0":
-            return 0.0
-        if _DURATION.fullmatch(value):
-            parts = _PART.findall(value)
-            return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
-    elif value == 0 and not isinstance(value, bool):
-        return 0.0
-    raise ValueError(f'{value!r} is not a duration; write it with a unit, such as "100ms" or "10m"')
-
-
-def _milliseconds(value: Any) -> float:
-    if isinstance(value, str) and value.isdigit():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value / 1000
-    return _seconds(value)
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None or match[2].lower() not in _UNIT_BYTES:
-        raise ValueError(f'{value!r} is not a size; write bytes, or a unit such as "2GiB"')
-    return int(match[1]) * _UNIT_BYTES[match[2].lower()]
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError(f"{value!r} is not a whole number")
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
-        return value.lower() in _TRUE
-    raise ValueError(f"{value!r} is neither true nor false")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise ValueError(f"{value!r} is not a text")
-
-
-def _path(value: Any) -> Path:
-    text = _text(value)
-    if not text:
-        raise ValueError("the path is empty")
-    return Path(text)
-
-
-def _urls(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = value.split(",") if value else []
-    if not isinstance(value, list | tuple) or not all(isinstance(url, str) for url in value):
-        raise ValueError(f"{value!r} is not a list of URLs")
-    return tuple(url.strip().rstrip("/") if "//" in url else url.strip() for url in value)
-
-
 _READERS: Mapping[Any, Callable[[Any], Any]] = {
-    Seconds: _seconds,
-    Milliseconds: _milliseconds,
-    Bytes: _size,
-    Urls: _urls,
-    int: _integer,
-    bool: _boolean,
-    str: _text,
-    Path: _path,
+    Seconds: readings.seconds,
+    Milliseconds: readings.milliseconds,
+    Bytes: readings.size,
+    Urls: readings.urls,
+    int: readings.integer,
+    bool: readings.boolean,
+    str: readings.text,
+    Path: readings.path,
 }
 
 
