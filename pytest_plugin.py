@@ -6,6 +6,7 @@ It is found by itself wherever Triode is installed. It imports next to nothing u
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,10 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests that use the fixture in virtual time, and alike each time."""
     for item in items:
         if "triode_cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.trio(run=_run))
+            marker = item.get_closest_marker("triode_cluster")
+            seed = 0 if marker is None else marker.kwargs.get("seed", 0)
+            item.add_marker(pytest.mark.trio(run=partial(_run, seed=seed)))
 
 
-def _run(main: Callable[[], Awaitable[Any]], *, clock: Any = None, **options: Any) -> Any:
+def _run(
+    main: Callable[[], Awaitable[Any]], *, seed: int, clock: Any = None, **options: Any
+) -> Any:
     """In the place of `trio.run`; a clock that the test brings is used as it is."""
     from .testing import run
 
@@ -45,7 +50,7 @@ def _run(main: Callable[[], Awaitable[Any]], *, clock: Any = None, **options: An
         import trio
 
         return trio.run(main, clock=clock, **options)
-    return run(main)
+    return run(main, seed=seed)
 
 
 if trio_fixture is not None:
@@ -56,6 +61,7 @@ if trio_fixture is not None:
         from .testing import cluster
 
         marker = request.node.get_closest_marker("triode_cluster")
-        arguments = {} if marker is None else marker.kwargs
-        async with cluster(**arguments) as made:
+        arguments = () if marker is None else marker.args
+        settings = {} if marker is None else marker.kwargs
+        async with cluster(*arguments, **settings) as made:
             yield made

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-import trio
-
 from .admin import AdminCalls
 from .autosync import keep_synced, sync
+from .block_nursery import block_nursery
 from .call import NO_METADATA, REQUIRE_LEADER
 from .channel import SocketChannel
 from .connection import ConnectionOptions
@@ -109,7 +108,7 @@ async def connect(
         max_send_bytes=max_send_bytes,
         max_receive_bytes=max_receive_bytes,
     )
-    async with _nursery() as nursery:
+    async with block_nursery() as nursery:
         channel = SocketChannel(
             endpoints or (DEFAULT_ENDPOINT,),
             nursery,
@@ -136,28 +135,5 @@ async def connect(
 @asynccontextmanager
 async def opened(channel: Channel) -> AsyncIterator[Client]:
     """A client over a channel that somebody else has made, for the length of the block."""
-    async with _nursery() as nursery:
+    async with block_nursery() as nursery:
         yield Client(channel, nursery)
-
-
-@asynccontextmanager
-async def _nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose tasks end with the block; what the block raises comes out as it is, in no group."""
-    raised: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            try:
-                yield nursery
-            except trio.Cancelled:
-                raise
-            except BaseException as error:  # noqa: BLE001  # raised again below
-                raised = error
-            nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        if raised is None:
-            raise
-        _, others = group.split(trio.Cancelled)
-        if others is not None:
-            raise BaseExceptionGroup("the client and its user failed", [raised, others]) from None
-    if raised is not None:
-        raise raised

@@ -27,6 +27,7 @@ import trio.testing
 from ..actors.member import Member, member_id
 from ..actors.node import Node
 from ..actors.peers.contract import PeerOwner
+from ..client.block_nursery import block_nursery
 from ..config import Config
 from ..rpc.pb.rpc_pb2 import (
     MemberAddRequest,
@@ -36,6 +37,7 @@ from ..rpc.pb.rpc_pb2 import (
 )
 from .client import Client
 from .conditions import Conditions
+from .determinism import next_seed
 from .errors import ConnectionLost, SimulationError
 from .loopback import free_port
 from .machine import Machine
@@ -457,9 +459,9 @@ class Cluster:
     async def leader(self, *, seconds_max: float = LEADER_SECONDS_MAX) -> Machine:
         """The leader, once there is one that a majority of the members has heard of.
 
-        Raises trio.TooSlowError after `seconds_max` without one.
+        Raises trio.TooSlowError after `seconds_max` without one: it says who is up, and who is cut off from whom.
         """
-        with trio.fail_after(seconds_max):
+        with trio.move_on_after(seconds_max):
             while True:
                 machine = self.leader_now()
                 if machine is not None and machine.node is not None:
@@ -471,6 +473,24 @@ class Cluster:
                     if 2 * heard > voters:
                         return machine
                 await trio.sleep(_POLL_SECONDS)
+        raise trio.TooSlowError(f"no leader within {seconds_max:g} s: {self.told()}")
+
+    def told(self) -> str:
+        """In words: what each member does, whom it takes for the leader, and which links are blocked."""
+        words = []
+        for name, machine in self.machines.items():
+            node = machine.node
+            if node is None:
+                words.append(f"{name} is starting" if machine.up else f"{name} is down")
+                continue
+            leader = self.network.names.get(node.peer.leader, "nobody")
+            paused = ", paused" if machine.paused else ""
+            words.append(f"{name} is up{paused}, in term {node.peer.term}, led by {leader}")
+        for (source, target), link in self.network.conditions.items():
+            if link.blocked:
+                there = [self.network.names.get(one, f"{one:x}") for one in (source, target)]
+                words.append(f"{there[0]} does not reach {there[1]}")
+        return "; ".join(words)
 
     # --- clients --------------------------------------------------------------------------------
 
@@ -508,7 +528,7 @@ class Cluster:
 async def cluster(
     members: int = 3,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     conditions: Conditions | None = None,
     trace: Trace | None = None,
     real_network: bool = False,
@@ -517,9 +537,12 @@ async def cluster(
 ) -> AsyncIterator[Cluster]:
     """Run a cluster for the length of the block; when the block begins, it has a leader.
 
+    What the block raises comes out as it is, in no group.
+
     Args:
         members: how many voters there are at first.
-        seed: of all chance in the cluster: elections, delays, what a crash leaves.
+        seed: of all chance in the cluster: elections, delays, what a crash leaves. By default it follows from that of
+            `run`, so that one seed decides everything; outside of `run` it is 0.
         conditions: what links usually do to messages; they delay them a little by default.
         trace: where events are noted.
         real_network: the members speak etcd's protocol over the loopback, and clients may connect to the
@@ -528,10 +551,10 @@ async def cluster(
             on a simulated engine, which is quicker.
         settings: fields of `Config` for all members, such as `election_timeout=0.5` or `snapshot_count=100`.
     """
-    async with trio.open_nursery() as nursery:
+    async with block_nursery() as nursery:
         made = Cluster(
             nursery,
-            Random(seed),
+            Random(next_seed() if seed is None else seed),
             trace or Trace(),
             usual=conditions and attrs.evolve(conditions),
             settings=settings,
@@ -550,4 +573,3 @@ async def cluster(
                 for machine in made.machines.values():
                     await machine.kill()
                     machine.dispose()
-            nursery.cancel_scope.cancel()

@@ -10,15 +10,18 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import count
 from typing import Any, TypeVar
 
 import trio
 import trio._core._run as scheduler
 import trio.testing
 
-__all__ = ["run", "seeded_scheduler"]
+__all__ = ["next_seed", "run", "seeded_scheduler"]
 
 T = TypeVar("T")
+_seeds: ContextVar[Iterator[int]] = ContextVar("_seeds")
 
 
 @contextmanager
@@ -118,5 +121,14 @@ def run(
         with trio.fail_after(until_seconds):
             return await main(*arguments)
 
-    with seeded_scheduler(seed), _no_collection(), _without_io():
-        return trio.run(bounded, clock=_jumping_clock())
+    token = _seeds.set(count(seed))
+    try:
+        with seeded_scheduler(seed), _no_collection(), _without_io():
+            return trio.run(bounded, clock=_jumping_clock())
+    finally:
+        _seeds.reset(token)
+
+
+def next_seed() -> int:
+    """A seed that follows from that of `run`, another one at each call: the first is that of `run`; outside of it 0."""
+    return next(_seeds.get(count(0)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..actors.node_client import NodeChannel
+from ..client.block_nursery import block_nursery
 from ..client.client import Client, opened
 from ..client.contract import ChannelStream, Metadata
 from ..client.errors import ConnectionLost as CallLost
@@ -35,9 +36,8 @@ POLL_SECONDS = 0.05
 @asynccontextmanager
 async def connected(machines: Callable[[], Sequence[Machine]]) -> AsyncIterator[Client]:
     """A client of the machines that there are at the time of each call."""
-    async with trio.open_nursery() as nursery, opened(MachinesChannel(machines, nursery)) as client:
+    async with block_nursery() as nursery, opened(MachinesChannel(machines, nursery)) as client:
         yield client
-        nursery.cancel_scope.cancel()
 
 
 class MachinesChannel:
