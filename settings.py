@@ -135,8 +135,6 @@ def build(*sources: Source) -> Config:
                 values[name.replace("-", "_")] = _converter().structure(value, kind_of(name))
             except ValueError as error:
                 raise ConfigError(f"{source.place(name)}: {error}") from None
-    if "listen_client_urls" in values:
-        values.setdefault("advertise_client_urls", values["listen_client_urls"])
     return Config(**values)
 
 

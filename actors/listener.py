@@ -24,6 +24,7 @@ __all__ = ["Bound", "bind", "serve"]
 
 BACKLOG_CONNECTIONS_MAX = 1024
 ACCEPT_PAUSE_SECONDS = 0.1
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 log = Log("triode.serving")
@@ -41,6 +42,15 @@ class Bound:
     def port(self) -> int:
         """The TCP port, which the system chose if the URL said 0; 0 for unix sockets."""
         return 0 if self._unix_path else int(self.sock.getsockname()[1])
+
+    @property
+    def reachable_url(self) -> str:
+        """The URL for clients on this machine: with the port that was chosen, and a host that can be connected to."""
+        if self._unix_path:
+            return self.url
+        parts = urlsplit(self.url)
+        host = "localhost" if parts.hostname in EVERYWHERE else parts.netloc.rpartition(":")[0]
+        return f"{parts.scheme}://{host}:{self.port}"
 
     def close(self) -> None:
         """Stop listening."""

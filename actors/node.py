@@ -496,18 +496,15 @@ class Node:
     def client_urls(self) -> tuple[str, ...]:
         """Where clients reach this member.
 
-        What is advertised; but a port that the system chose, or sockets that nothing was said about, are
-        told as they are.
+        What is advertised, unless the system chose a port. If nothing was said about that, the sockets themselves; one
+        that listens on every address is told as that of this machine.
         """
-        listened = tuple(
-            one.url.replace(":0", f":{one.port}") if one.url.endswith(":0") else one.url
-            for one in self.bound
-        )
-        config, default = self.config, attrs.fields(Config).advertise_client_urls.default
+        advertised = self.config.advertise_client_urls
+        default = attrs.fields(Config).advertise_client_urls.default
         chosen = any(one.url.endswith(":0") for one in self.bound)
-        if chosen or (config.advertise_client_urls == default and not self.bound):
-            return listened
-        return config.advertise_client_urls
+        if chosen or advertised == default:
+            return tuple(one.reachable_url for one in self.bound)
+        return advertised
 
     async def wait_led(self) -> None:
         """Return when there is a leader and this member is up to date with it.

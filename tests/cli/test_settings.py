@@ -90,7 +90,6 @@ def test_values_of_toml(tmp_path: Path) -> None:
     assert (config.max_txn_ops, config.pre_vote, config.election_timeout) == (5, False, 2.0)
     assert config.quota_backend_bytes == 100
     assert config.listen_client_urls == ("http://127.0.0.1:1", "http://127.0.0.1:2")
-    assert config.advertise_client_urls == config.listen_client_urls
 
 
 # --- which one counts ---------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import trio
 
@@ -50,14 +48,14 @@ async def test_the_marker_takes_the_number_by_its_place(triode_cluster: Cluster)
 
 
 @pytest.mark.parametrize("raised", [ValueError, triode.testing.ConnectionLost])
-def test_what_a_block_raises_comes_out_as_it_is(raised: Callable[[], Exception]) -> None:
+def test_what_a_block_raises_comes_out_as_it_is(raised: type[Exception]) -> None:
     """As from the real client and the real node."""
 
     async def main() -> None:
         async with triode.testing.cluster(1) as cluster, cluster.connect():
             raise raised()
 
-    with pytest.raises(raised):  # type: ignore[arg-type]
+    with pytest.raises(raised):
         triode.testing.run(main)
 
 
