@@ -314,7 +314,7 @@ class Node:
             catchup_entries=config.snapshot_catchup_entries,
         )
         self._led = trio.Event()
-        self._log_full: DiskFull | None = None
+        self._never_led: DiskFull | None = None
 
     def _wire(self) -> None:
         membership = self.membership
@@ -465,8 +465,9 @@ class Node:
         self.outbox.flush()
 
     def _log_failed(self, error: DiskFull) -> None:
-        self._log_full = error
-        self._led.set()
+        if not self._led.is_set():
+            self._never_led = error
+            self._led.set()
 
     def _tick(self) -> None:
         self.peer.ref.tell(Tick())
@@ -511,10 +512,9 @@ class Node:
 
         Raises DiskFull if the log cannot even take the vote.
         """
-        was_led = self._led.is_set()
         await self._led.wait()
-        if self._log_full is not None and not was_led:
-            raise self._log_full
+        if self._never_led is not None:
+            raise self._never_led
 
     def client(self) -> AbstractAsyncContextManager[Client]:
         """A client of this member in the same program, for the length of a block: no socket is used."""

@@ -278,3 +278,24 @@ async def test_failure_in_the_middle_of_an_entry(machine_of: Machines) -> None:
             (b"a", 3, 1),
             (b"b", 3, 1),
         ]
+
+
+async def test_a_log_that_fails_before_anybody_waits_for_a_leader(
+    machine_of: Machines, crash_tools: Any
+) -> None:
+    """As when the first write is quick: whoever waits then is told as well."""
+    machine = machine_of(1)
+    async with open_node(machine.config(), world=machine.world()) as node:
+        node._led = trio.Event()
+        node._log_failed(DiskFull("cannot write to x.wal: No space left on device"))
+        with pytest.raises(DiskFull, match=r"x\.wal"):
+            await node.wait_led()
+
+
+async def test_a_log_that_fails_later_is_no_failed_start(
+    machine_of: Machines, crash_tools: Any
+) -> None:
+    machine = machine_of(1)
+    async with open_node(machine.config(), world=machine.world()) as node:
+        node._log_failed(DiskFull("cannot write to x.wal: No space left on device"))
+        await node.wait_led()
