@@ -238,7 +238,13 @@ class Config:
         "panic",
         "fatal",
     )
-    log_format: str = _setting("json", LOGGING, "How lines are written.", "json", "console")
+    log_format: str = _setting(
+        "json",
+        LOGGING,
+        "How lines are written; where stderr is a terminal, console by default.",
+        "json",
+        "console",
+    )
     log_outputs: str = _setting(
         "default", LOGGING, "Where lines go: default, stderr, stdout or paths, comma-separated."
     )

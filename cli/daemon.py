@@ -87,6 +87,10 @@ def configure(given: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[C
     sources.append(flags({k: v for k, v in given.items() if k != "config-file"}))
     warnings = [f"unrecognized environment variable {name}" for name in unknown]
     config = build(*sources)
+    if not any("log-format" in source.values for source in sources) and _reads_on_a_terminal(
+        config
+    ):
+        config = attrs.evolve(config, log_format="console")
     if not config.listen_peer_urls:
         config = attrs.evolve(config, listen_peer_urls=(PEER_URL,))
     for field in ("raft_read_timeout", "raft_write_timeout"):
@@ -97,6 +101,11 @@ def configure(given: Mapping[str, Any], variables: Mapping[str, str]) -> tuple[C
             warnings.append(f"{name} increased to minimum value: {RAFT_TIMEOUT_SECONDS_MIN:g}s")
     auto_compactor(config.auto_compaction_mode, config.auto_compaction_retention)  # may be refused
     return config, warnings
+
+
+def _reads_on_a_terminal(config: Config) -> bool:
+    """Whether all lines go to a terminal: then a person reads them."""
+    return config.log_outputs in ("default", "stderr") and sys.stderr.isatty()
 
 
 class _Command(click.Command):
@@ -194,6 +203,8 @@ def start(given: Mapping[str, Any], variables: Mapping[str, str]) -> int:
     except TriodeError as error:
         reason = _reason(error)
         _log().error("stopped by an error", error=str(reason) or repr(reason))
+        if not logs.writes_to_stderr():
+            click.echo(f"triode: stopped by an error: {reason}", err=True)
         return EXIT_FAILED
     return 0
 
@@ -219,9 +230,9 @@ async def _serve(config: Config) -> None:
     log = _log()
     log.info("starting", version=SERVER_VERSION, triode=TRIODE_VERSION, name=config.name)
     stop, failure = _Stop(), None
-    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+    with trio.open_signal_receiver(*STOP_SIGNALS, signal.SIGHUP) as signals:
         async with trio.open_nursery() as watching:
-            watching.start_soon(stop.wait_for, signals)
+            watching.start_soon(stop.wait_for, _without_reopening(signals))
             try:
                 with stop.starting:  # which takes as long as there is no quorum
                     await _serve_until(stop, config)
@@ -249,6 +260,17 @@ async def _serve_until(stop: _Stop, config: Config) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def _without_reopening(signals: AsyncIterator[int]) -> AsyncIterator[int]:
+    """The signals that ask for a stop. SIGHUP has the log's files reopened; without any it is the terminal's end."""
+    from . import logs
+
+    async for number in signals:
+        if number == signal.SIGHUP and logs.reopen():
+            _log().info("reopened the log's files", signal=signal.Signals(number).name)
+        else:
+            yield number
+
+
 class _Stop:
     """What a signal does: a node that serves stops gracefully, one that is still starting is given up."""
 
@@ -271,7 +293,7 @@ class _Stop:
 
 def _ignore_signals() -> None:
     """The stop is bounded: whoever asks for it twice must not turn it into a death by signal."""
-    for number in STOP_SIGNALS:
+    for number in (*STOP_SIGNALS, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 

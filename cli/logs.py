@@ -7,12 +7,13 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from ..config import Config
 from ..errors import ConfigError
 
-__all__ = ["set_up"]
+__all__ = ["reopen", "set_up", "writes_to_stderr"]
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -129,3 +130,32 @@ def set_up(config: Config) -> None:
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(LEVELS[config.log_level])
+
+
+def reopen() -> int:
+    """Open all files anew, by their names: they may have been moved away. Returns how many there are.
+
+    One that cannot be opened is written on as it was, and an error line says so.
+    """
+    files = [one for one in logging.getLogger().handlers if isinstance(one, logging.FileHandler)]
+    for handler in files:
+        try:
+            stream = Path(handler.baseFilename).open(  # noqa: SIM115  # the handler's from now on
+                "a", encoding=handler.encoding, errors=handler.errors
+            )
+        except OSError as error:
+            told = f"cannot reopen {handler.baseFilename}: {error.strerror}"
+            logging.getLogger("triode").error(told)  # noqa: TRY400  # a stack says nothing more
+            continue
+        old = handler.setStream(stream)
+        if old is not None:
+            old.close()
+    return len(files)
+
+
+def writes_to_stderr() -> bool:
+    """Whether somebody who looks at stderr sees the lines."""
+    return any(
+        isinstance(one, logging.StreamHandler) and one.stream is sys.stderr
+        for one in logging.getLogger().handlers
+    )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,62 @@ def test_sigint(launch_triode: Launch) -> None:
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(15) == 0
     assert [line["signal"] for line in lines(server) if "signal" in line] == ["SIGINT"]
+
+
+def test_sighup_reopens_the_logs_files(launch_triode: Launch, tmp_path: Path) -> None:
+    """As logrotate wants it: the file was moved away, and the next lines go to a new one."""
+    log, moved = tmp_path / "triode.log", tmp_path / "triode.log.1"
+    server = launch_triode("--log-outputs", f"stderr,{log}", backend="memory")
+    log.rename(moved)
+    before = moved.read_text()
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 15
+    while not (log.exists() and "reopened" in log.read_text()):
+        assert time.monotonic() < deadline
+        assert server.process.poll() is None
+        time.sleep(0.02)
+    assert server.ctl("put", "a", "1").stdout == "OK\n"
+    assert server.stop() == 0
+    assert moved.read_text() == before
+    assert json.loads(log.read_text().splitlines()[-1])["msg"] == "stopped"
+
+
+def test_sighup_without_files_is_the_end_of_the_terminal(launch_triode: Launch) -> None:
+    """A graceful end, which is told."""
+    server = launch_triode(backend="memory")
+    server.process.send_signal(signal.SIGHUP)
+    assert server.process.wait(15) == 0
+    assert [line["signal"] for line in lines(server) if "signal" in line] == ["SIGHUP"]
+
+
+def test_who_looks_at_stderr_learns_why_it_ended(tmp_path: Path) -> None:
+    """Though all lines go to a file."""
+    words = ["--data-dir", "/dev/null/x", "--listen-client-urls", "http://127.0.0.1:0"]
+    words += ["--listen-peer-urls", "http://127.0.0.1:0", "--log-outputs", str(tmp_path / "log")]
+    done = subprocess.run(
+        [sys.executable, "-m", "triode", *words], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("triode: stopped by an error: ")
+    assert "/dev/null/x" in done.stderr
+    assert "stopped by an error" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("given", [(), ("--log-format", "json")])
+def test_lines_for_a_terminal_are_for_people(given: tuple[str, ...]) -> None:
+    """Unless a format is asked for."""
+    ours, its = pty.openpty()
+    words = ["--data-dir", "/dev/null/x", "--listen-client-urls", "http://127.0.0.1:0"]
+    words += ["--listen-peer-urls", "http://127.0.0.1:0", *given]
+    try:
+        done = subprocess.run([sys.executable, "-m", "triode", *words], stderr=its, timeout=30)
+        told = os.read(ours, 65536).decode()
+    finally:
+        os.close(its)
+        os.close(ours)
+    assert done.returncode == 1
+    assert "stopped by an error" in told
+    assert told.startswith("{") == bool(given)
 
 
 def test_the_end_is_graceful(launch_triode: Launch) -> None:
