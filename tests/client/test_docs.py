@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -39,3 +42,23 @@ def test_what_is_exported_is_there() -> None:
     """`triode.<name>` for everything that the package says it has."""
     assert [name for name in triode.__all__ if getattr(triode, name, None) is None] == []
     assert set(triode._HOMES) == set(triode.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("name", triode._MODULES)
+def test_modules_are_there_after_import_triode_alone(name: str) -> None:
+    """As the pages use them: nothing else has been imported in a new process."""
+    program = f"import triode; triode.{name}.__name__; print(triode.{name}.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == f"triode.{name}\n", done.stderr
+
+
+def test_names_for_annotations() -> None:
+    """Of what programs hand around: strict type checkers want them."""
+
+    def work(lease: triode.Lease, lock: triode.Lock, watch: triode.Watch) -> triode.TxnResult:
+        raise NotImplementedError
+
+    hints = get_type_hints(work)
+    assert hints["lease"] is triode.Lease
+    assert issubclass(triode.Unreachable, triode.EtcdError)
+    assert issubclass(triode.ConnectionLost, triode.EtcdError)

@@ -12,7 +12,7 @@ from triode import errors, prefix
 from triode.client.errors import ScanCompacted
 from triode.errors import Code
 from triode.rpc.pb.kv_pb2 import KeyValue
-from triode.rpc.pb.rpc_pb2 import RangeRequest, RangeResponse
+from triode.rpc.pb.rpc_pb2 import CompactionRequest, RangeRequest, RangeResponse
 
 
 async def test_a_pair(client: triode.Client, base: str) -> None:
@@ -112,7 +112,7 @@ async def test_errors_by_class(client: triode.Client, base: str) -> None:
     with pytest.raises(TypeError, match="one key"):
         await client.get(prefix(base))  # type: ignore[arg-type]
     with pytest.raises(LookupError):
-        await client.call("KV/Nonsense", triode.client.kv.CompactionRequest())
+        await client.call("KV/Nonsense", CompactionRequest())
 
 
 async def test_a_scan_reads_one_revision(client: triode.Client, base: str) -> None:
