@@ -102,7 +102,7 @@ def text(value: Any) -> str:
 def retention(value: Any) -> str:
     """What auto-compaction keeps: a duration, or a whole number, whose meaning depends on the mode."""
     if isinstance(value, float):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004  # as for every value that cannot be read
             f'{value!r} could be anything; write a duration, such as "1h", or a whole number of hours or revisions'
         )
     return text(value)
