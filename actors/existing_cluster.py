@@ -67,7 +67,7 @@ def read_members(reply: PeerReply) -> ExistingCluster | None:
     try:
         cluster = int(reply.headers.get("x-etcd-cluster-id", ""), 16)
         members = tuple(Member.of_record(record) for record in json.loads(reply.body))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return ExistingCluster(cluster, members) if reply.status == 200 and members else None
 
@@ -77,7 +77,7 @@ def read_versions(reply: PeerReply) -> Versions | None:
     try:
         record = json.loads(reply.body)
         versions = Versions(str(record["etcdserver"]), str(record.get("etcdcluster", "")))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return versions if reply.status == 200 else None
 
@@ -135,40 +135,44 @@ async def agreed_members(
 
     That URL may have belonged to a member that was removed before. Who has not applied the removal yet, and the
     addition after it, tells the old member's ID, with which nobody would be let in. So a majority of `urls` must agree
-    on the ID, or all that answer within a second; otherwise they are asked again, for up to `seconds_max`. Then, and if
-    there is no such member, it is as with `ask_members`. (etcd takes the first answer.)
+    on the ID, or all of the cluster that answer within a second; otherwise they are asked again, for up to
+    `seconds_max`, and then the answer that most give is taken. If there is no such member, it is as with `ask_members`.
+    (etcd takes the first answer.)
     """
     majority = len(urls) // 2 + 1
-
-    def read(reply: PeerReply) -> ExistingCluster | None:
-        found = read_members(reply)
-        return None if found is None or found.at(mine) is None else found
-
-    def agreed(answers: Sequence[ExistingCluster], wanted: int) -> ExistingCluster | None:
-        counted = Counter(answer.at(mine) for answer in answers)
-        return next((one for one in answers if counted[one.at(mine)] >= wanted), None)
-
+    answers: list[ExistingCluster] = []
     with trio.move_on_after(seconds_max):
         while True:
             answers = await _answers(
                 world,
                 urls,
                 "/members",
-                read,
+                read_members,
                 min(AGREE_SECONDS_MAX, seconds_max),
-                enough=lambda answers: agreed(answers, majority) is not None,
+                enough=lambda answers: _most(answers, mine, majority) is not None,
             )
-            found = agreed(answers, min(majority, len(answers)))
-            if found is not None or not answers:
+            clusters = {one.cluster_id for one in answers if one.at(mine) is not None}
+            theirs = sum(one.cluster_id in clusters for one in answers)
+            if not clusters or _most(answers, mine, min(majority, theirs)) is not None:
                 break
             await trio.sleep(AGREE_PAUSE_SECONDS)
-        if found is not None:
-            return found
+    found = _most(answers, mine, 1)
+    if found is not None:
+        return found
+    return await ask_members(
+        world, urls, ours=lambda cluster: cluster.at(mine) is not None, seconds_max=seconds_max
+    )
 
-    def ours(cluster: ExistingCluster) -> bool:
-        return cluster.at(mine) is not None
 
-    return await ask_members(world, urls, ours=ours, seconds_max=seconds_max)
+def _most(
+    answers: Sequence[ExistingCluster], mine: AbstractSet[str], votes_min: int
+) -> ExistingCluster | None:
+    """The answer whose ID for the member at `mine` most give, if those are at least so many."""
+    counted = Counter((one.cluster_id, one.at(mine)) for one in answers)
+    told = [one for one in answers if one.at(mine) is not None]
+    found = max(told, key=lambda one: counted[one.cluster_id, one.at(mine)], default=None)
+    enough = found is not None and counted[found.cluster_id, found.at(mine)] >= votes_min
+    return found if enough else None
 
 
 async def check_versions(world: World, cluster: ExistingCluster, *, seconds_max: float) -> None:

@@ -17,7 +17,6 @@ SQLite checkpoints within a commit when the -wal file reaches `WAL_BYTES_MAX`. A
 has left is written anew before it is opened: after an fsync that failed its pages count as clean, though
 the disk does not have them, and a checkpoint must not change the main file before they are durable.
 (The main file needs no such care: as long as a checkpoint has not synced it, the -wal file has all of it.)
-A damaged -wal file whose later frames the main file has already is refused, see `sqlite_wal`.
 
 **Views** are read transactions on a connection of their own: SQLite keeps the frames they need. A view
 that stays open keeps the -wal file growing.
@@ -51,7 +50,6 @@ from .sqlite_reader import (
     connect,
     fail,
 )
-from .sqlite_wal import check_wal
 
 __all__ = ["SqliteEngine"]
 
@@ -90,9 +88,7 @@ class SqliteEngine(SqliteReader, Engine):
         with ExitStack() as undo:
             undo.callback(lock.release)
             _prepare_file(path, create=options.create)
-            wal = path.with_name(path.name + "-wal")
-            check_wal(path, wal)
-            _write_anew(wal)
+            _write_anew(path.with_name(path.name + "-wal"))
             try:
                 connection = connect(path, cache_bytes=options.cache_bytes)
                 undo.callback(connection.close)

@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from ..errors import CorruptData, StorageError
 from .sqlite_reader import SqliteReader, SqliteView, fail
-from .sqlite_wal import check_wal
 
 __all__ = ["SQLITE_MAGIC", "SqliteFileView"]
 
@@ -33,9 +32,7 @@ class SqliteFileView(SqliteView):
         self._shm = path.with_name(path.name + "-shm")
         self._had_shm = self._shm.exists()
         # `immutable` keeps SQLite from making files, and from looking at the -wal file.
-        wal = path.with_name(path.name + "-wal")
-        mode = "mode=ro" if _has_content(wal) else "immutable=1"
-        check_wal(path, wal)
+        mode = "mode=ro" if _has_content(path.with_name(path.name + "-wal")) else "immutable=1"
         try:
             connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None

@@ -117,10 +117,7 @@ class DiskFaults:
         nemesis.may_fail.discard(machine.name)
 
     async def corrupt_disk(self) -> None:
-        """Bits of a log flip: the machine is lost for good, and must not do harm to the others.
-
-        Or one of SQLite's ``-wal`` file: then the member is started again, and is as it was, or refuses to start.
-        """
+        """Bits of a log flip: the machine is lost for good, and must not do harm to the others."""
         nemesis = self._nemesis
         machine = nemesis.pick(lasting=True)
         if machine is None:
@@ -129,34 +126,11 @@ class DiskFaults:
         nemesis.lost.add(machine.name)
         nemesis.may_fail.add(machine.name)
         await machine.kill()
-        if machine.sqlite and nemesis.random.random() < 0.5 and machine.flip_backend("-wal"):
-            nemesis.note(machine, "the -wal is corrupt")
-            if await self._goes_on(machine):
-                return
-        else:
-            self._flip_log(machine)
-            nemesis.note(machine, "disk is corrupt")
+        self._flip_log(machine)
+        nemesis.note(machine, "disk is corrupt")
         # What a corrupt log says was never promised: nobody may hear it.
         nemesis.cluster.forget(machine)
         await nemesis.changes.replace(machine)
-
-    async def _goes_on(self, machine: Machine) -> bool:
-        """Start the member of a machine that may be lost; whether it serves, and nothing is lost."""
-        nemesis = self._nemesis
-        nemesis.cluster.start(machine)
-        try:
-            with trio.move_on_after(FAULT_SECONDS_MAX * nemesis.plan.scale):
-                await machine.wait_started()
-        finally:
-            serves = machine.node is not None
-            if serves:
-                for names in (nemesis.lost, nemesis.may_fail, nemesis.busy):
-                    names.discard(machine.name)
-            else:
-                with trio.CancelScope(shield=True):
-                    await machine.kill()
-                nemesis.cluster.forget(machine)
-        return serves
 
     async def damage(self) -> None:
         """Bits of a log flip under a member that runs, and goes on: it is noticed at the next start, or never.

@@ -23,6 +23,7 @@ from triode.actors.cluster_version import parse_version
 from triode.actors.existing_cluster import (
     ExistingCluster,
     Versions,
+    agreed_members,
     compatible,
     read_members,
     read_versions,
@@ -251,6 +252,61 @@ async def test_who_lags_does_not_tell_a_joining_member_who_it_is(
     decided = await plan(joining, attrs.evolve(World.real(seed=1), ask_url=ask))
     assert decided.member_id == 0x13
     assert asked[0] > lags
+
+
+@pytest.mark.parametrize("before", [EXISTING[:2], STALE])
+async def test_who_knows_of_the_removal_alone_makes_it_ask_again(
+    before: list[Member], autojump_clock: trio.testing.MockClock
+) -> None:
+    """One has not applied the removal, and the other nothing behind it."""
+    rounds = {A: 0, B: 0}
+
+    async def ask(network: Network, url: str, target: str, *, seconds_max: float) -> PeerReply:
+        await trio.sleep(0.01)
+        if target == "/members" and url in rounds:
+            rounds[url] += 1
+            if rounds[url] <= 2:
+                return members_reply(
+                    before if url == A else STALE if before is not STALE else EXISTING
+                )
+            return members_reply(EXISTING)
+        if url == C:
+            raise ConnectionRefusedError(url)
+        return RUNNING[A + target]
+
+    joining = config("c", initial_cluster_state="existing")
+    decided = await plan(joining, attrs.evolve(World.real(seed=1), ask_url=ask))
+    assert decided.member_id == 0x13
+    assert rounds[A] == 3
+
+
+async def test_members_that_never_agree_are_outvoted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """After ten seconds what most say counts, not who is first."""
+    names = {name: f"http://127.0.0.1:1239{name}" for name in "12345"}
+    mine = names["5"]
+    new = [*(Member(int(name), (names[name],)) for name in "1234"), Member(0x13, (mine,))]
+    old = [*new[:4], Member(0x99, (mine,))]
+
+    async def ask(network: Network, url: str, target: str, *, seconds_max: float) -> PeerReply:
+        if url in (names["3"], mine):
+            raise ConnectionRefusedError(url)
+        await trio.sleep(0.01 if url == names["4"] else 0.02)
+        if target == "/members":
+            return members_reply(old if url == names["4"] else new)
+        return RUNNING[A + target]
+
+    urls = [names[name] for name in "1234"]
+    world = attrs.evolve(World.real(seed=1), ask_url=ask)
+    found = await agreed_members(world, urls, {mine}, seconds_max=10.0)
+    assert found is not None
+    assert found.at({mine}) == 0x13
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'[{"id":1e999}]', b"{}", b"null"])
+def test_an_answer_that_nobody_can_read_is_none(body: bytes) -> None:
+    assert read_members(PeerReply(200, {"x-etcd-cluster-id": "c1"}, body)) is None
 
 
 async def test_the_only_one_who_answers_is_believed(
