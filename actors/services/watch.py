@@ -75,9 +75,11 @@ class WatchCall:
                 out.send(message)
 
     def half_closed(self) -> None:
-        """The client ends the call."""
-        self._stream.close()
-        self._out.finish()
+        """No further request comes; events still go to the client, until it cancels the call, as in etcd.
+
+        Most gRPC libraries half-close a call whose requests are a list that has an end. Even a call without a watch
+        stays: etcd keeps it, and it holds no more than the stream itself, which ends with its connection.
+        """
 
     def cancelled(self) -> None:
         """The client is gone."""

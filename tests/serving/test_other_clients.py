@@ -91,6 +91,51 @@ async def test_two_mebibytes(node: Node, channel: grpc.Channel) -> None:
     assert status[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+async def test_a_watch_with_a_single_request(
+    peers: ModuleType, node: Node, channel: grpc.Channel
+) -> None:
+    """grpcio half-closes when the requests are at their end, as other clients do: events come all the same."""
+    stream = channel.stream_stream(
+        WATCH,
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=METHODS[WATCH].response.FromString,
+    )
+    await node.local.put(b"k", b"past")
+    create = WatchRequest(create_request=WatchCreateRequest(key=b"k", start_revision=2))
+    call = stream(iter([create]), timeout=peers.ANSWER_SECONDS_MAX)
+
+    def receive() -> Any:
+        return next(call)
+
+    assert (await trio.to_thread.run_sync(receive)).created
+    (event,) = (await trio.to_thread.run_sync(receive)).events
+    assert event.kv.value == b"past"
+    await node.local.put(b"k", b"present")
+    (event,) = (await trio.to_thread.run_sync(receive)).events
+    assert event.kv.value == b"present"
+    call.cancel()
+    await peers.until(lambda: node.context.hub.statistics().streams == 0)
+
+
+async def test_an_embedded_watch_that_is_half_closed(peers: ModuleType, node: Node) -> None:
+    """It goes on, for both kinds of clients in the same program; keep-alives end when they are answered."""
+    create = WatchRequest(create_request=WatchCreateRequest(key=b"k"))
+    with trio.fail_after(peers.ANSWER_SECONDS_MAX):
+        async with node.local.stream("Watch/Watch") as stream:
+            await stream.send(create)
+            stream.half_close()
+            assert (await stream.receive()).created
+            await node.local.put(b"k", b"1")
+            assert len((await stream.receive()).events) == 1
+        async with node.local.stream("Lease/LeaseKeepAlive") as stream:
+            await stream.send(LeaseKeepAliveRequest(ID=1))
+            stream.half_close()
+            assert (await stream.receive()).TTL == 0
+            with pytest.raises(trio.EndOfChannel):
+                await stream.receive()
+    await peers.settled(node)
+
+
 async def test_a_channel_that_is_closed_mid_stream(peers: ModuleType, node: Node) -> None:
     """Fifty watches of a client that goes: nothing is left."""
 

@@ -219,12 +219,59 @@ async def test_large_responses_are_split_on_request(watch: Watch, node: Node) ->
     assert not whole.fragment
 
 
-async def test_half_close_ends_the_call(peers: ModuleType, watch: Watch, node: Node) -> None:
-    await watch.send(create())
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_half_close_does_not_end_the_call(
+    peers: ModuleType, watch: Watch, node: Node, at_once: bool
+) -> None:
+    """Whoever has no further request still wants events, those of the past too, until it cancels."""
+    for _ in range(3):
+        await node.local.put(b"k", b"past")
+    watch.client.grpc.send_message(watch.stream_id, create(start_revision=2).SerializeToString())
+    if at_once:
+        watch.client.grpc.half_close(watch.stream_id)
     assert (await watch.next()).created
-    watch.client.grpc.half_close(watch.stream_id)
-    assert await watch.client.status(watch.stream_id) == (0, "")
+    assert await watch.events(3) == [(Event.PUT, b"k", n) for n in (2, 3, 4)]
+    if not at_once:
+        watch.client.grpc.half_close(watch.stream_id)
+        await watch.client.flush()
+    await peers.check_served(watch.client, 1)  # what was sent before has been read
+    await node.local.put(b"k", b"present")
+    assert await watch.events(1) == [(Event.PUT, b"k", 6)]
+    assert watch.client.ended == {}
+    watch.client.grpc.cancel(watch.stream_id)
+    await watch.client.flush()
+    await peers.until(lambda: node.context.hub.statistics().streams == 0)
     watch.client.close()
+    await peers.settled(node)
+
+
+@pytest.mark.parametrize("created", [True, False])
+async def test_half_close_without_a_watch(
+    peers: ModuleType, watch: Watch, node: Node, created: bool
+) -> None:
+    """The call stays open, as in etcd, and costs nothing once its client is gone."""
+    if created:
+        await watch.send(create(), cancel(0))
+        assert (await watch.next()).created
+        assert (await watch.next()).canceled
+    watch.client.grpc.half_close(watch.stream_id)
+    await peers.check_served(watch.client, 1)
+    assert watch.client.ended == {}
+    statistics = node.context.hub.statistics()
+    assert (statistics.streams, statistics.watchers) == (1, 0)
+    peers.reset(watch.client.raw.sock)
+    await peers.until(lambda: node.context.hub.statistics().streams == 0)
+    await peers.settled(node)
+
+
+async def test_half_close_and_a_deadline(peers: ModuleType, node: Node) -> None:
+    """The time of a call that has been half-closed still counts."""
+    client = await peers.Client.connect(node.clients.ports[0])
+    watch = Watch(client, await client.start(WATCH, create(), timeout_ns=200_000_000))
+    client.grpc.half_close(watch.stream_id)
+    assert (await watch.next()).created
+    assert (await client.status(watch.stream_id))[0] == 4
+    client.close()
     await peers.settled(node)
 
 
