@@ -29,7 +29,7 @@ from ..rpc.grpc.events import (
 from ..rpc.grpc.keepalive import KeepaliveEnforcer
 from ..rpc.grpc.server import GrpcServer
 from ..rpc.h2.limits import Limits
-from ..rpc.methods import UNARY_PATHS
+from ..rpc.methods import SERVER_STREAM_PATHS, UNARY_PATHS
 from .call import Call, Stream
 from .dispatch import Dispatcher
 from .failures import refusal_of
@@ -90,6 +90,7 @@ class GrpcConnection:
         self._pages = settings.pages
         self._grpc = GrpcServer(
             is_unary=UNARY_PATHS,
+            server_streams=SERVER_STREAM_PATHS,
             limits=settings.limits,
             message_bytes_max=settings.message_bytes_max,
             clock=settings.clock.now,

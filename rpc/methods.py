@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from .pb import health_pb2, rpc_pb2, v3election_pb2, v3lock_pb2
 
-__all__ = ["METHODS", "REST_PATHS", "UNARY_PATHS", "Method", "find"]
+__all__ = ["METHODS", "REST_PATHS", "SERVER_STREAM_PATHS", "UNARY_PATHS", "Method", "find"]
 
 
 @attrs.frozen(eq=False)
@@ -109,6 +109,9 @@ def _methods() -> Iterator[Method]:
 
 METHODS: Final[dict[str, Method]] = {method.path: method for method in _methods()}
 UNARY_PATHS: Final = frozenset(path for path, method in METHODS.items() if method.unary)
+SERVER_STREAM_PATHS: Final = frozenset(
+    path for path, m in METHODS.items() if m.server_streaming and not m.client_streaming
+)
 REST_PATHS: Final = {rest: method for method in METHODS.values() for rest in method.rest_paths}
 assert METHODS.keys() >= _REST.keys()
 

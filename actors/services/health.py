@@ -75,7 +75,10 @@ class HealthWatch:
             self._health.add(self)
 
     def half_closed(self) -> None:
-        """Expected; the stream stays open."""
+        """Expected; the stream stays open if it has a request."""
+        if not self._asked:
+            self._asked = True
+            self._out.finish(EtcdError("EOF", code=Code.UNKNOWN))
 
     def cancelled(self) -> None:
         """Nobody listens any more."""

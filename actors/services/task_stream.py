@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from ...errors import Code, EtcdError
 from ..call import Outlet
 from ..context import NodeContext
 
@@ -64,7 +65,10 @@ class TaskStream:
         self._node.flush()
 
     def half_closed(self) -> None:
-        """Expected right after the request."""
+        """Expected right after the request; without one there is nothing to do, in grpc-go's words."""
+        if not self._started:
+            self._started = True
+            self._out.finish(EtcdError("EOF", code=Code.UNKNOWN))
 
     def cancelled(self) -> None:
         """The client is gone."""

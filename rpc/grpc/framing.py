@@ -52,13 +52,19 @@ class Deframer:
     Args:
         bytes_max: the largest message accepted.
         encoding: the call's grpc-encoding, for the refusal's text.
+        single: only the first message is wanted: what comes behind it is dropped, whatever it is, as grpc-go does.
+
+    Attributes:
+        satisfied: the only message has come.
     """
 
-    __slots__ = ("_buffer", "_bytes_max", "_need", "encoding")
+    __slots__ = ("_buffer", "_bytes_max", "_need", "_single", "encoding", "satisfied")
 
-    def __init__(self, bytes_max: int, encoding: str = "") -> None:
+    def __init__(self, bytes_max: int, encoding: str = "", *, single: bool = False) -> None:
         self._bytes_max = bytes_max
         self.encoding = encoding
+        self._single = single
+        self.satisfied = False
         self._buffer = bytearray()
         self._need = PREFIX_BYTES
 
@@ -69,6 +75,8 @@ class Deframer:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are complete now; raises MessageFault, after which the call is over."""
+        if self.satisfied:
+            return []
         buffer = self._buffer
         if buffer:
             buffer += data
@@ -89,6 +97,9 @@ class Deframer:
                 self._need = PREFIX_BYTES + size
                 break
             messages.append(data[at + PREFIX_BYTES : stop])
+            if self._single:
+                self.satisfied = True
+                return messages
             at = stop
         else:
             self._need = PREFIX_BYTES

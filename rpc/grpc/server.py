@@ -50,12 +50,10 @@ from .framing import (
     PREFIX_BYTES,
     Deframer,
     MessageFault,
-    flag_fault,
     frame,
     read_prefix,
-    too_large,
 )
-from .heads import RequestParser
+from .heads import RequestHead, RequestParser
 from .keepalive import KeepaliveEnforcer
 from .metadata import Metadata, encode_metadata
 from .session import Call, Session
@@ -73,6 +71,10 @@ _HEADERS_WORD = len(_HEAD_BLOCK) << 8 | HEADERS
 _pack_trailers = struct.Struct(f">IBI{len(_OK_BLOCK)}s").pack
 _TRAILERS_WORD = len(_OK_BLOCK) << 8 | HEADERS
 _make = tuple.__new__
+_SATISFIED = Deframer(
+    0, single=True
+)  # of unary calls that go on sending when they have been reported
+_SATISFIED.satisfied = True
 
 MESSAGE_BYTES_MAX = (2 << 20) + (512 << 10)
 
@@ -83,6 +85,7 @@ class GrpcServer(Session):
     Args:
         is_unary: paths of unary methods, as a set or as a function. Unknown paths are reported like
             streaming calls, for the user to refuse.
+        server_streams: paths of streaming methods that take one message. What comes behind it is dropped.
         limits: of the HTTP/2 connection; bodies may be as large as `message_bytes_max` says, whatever is set there.
         message_bytes_max: the largest message accepted, in bytes.
         clock: monotonic seconds, for flood limits and keepalive enforcement; None: no time passes.
@@ -94,6 +97,7 @@ class GrpcServer(Session):
         self,
         *,
         is_unary: Callable[[str], bool] | Container[str],
+        server_streams: Container[str] = (),
         limits: Limits | None = None,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
         clock: Callable[[], float] | None = None,
@@ -108,6 +112,7 @@ class GrpcServer(Session):
             collected_bytes_max=max(limits.collected_bytes_max, 2 * body_bytes_max),
         )
         self._message_bytes_max = message_bytes_max
+        self._server_streams = server_streams
         self._held_bytes = 0
         self._clock = clock
         self._keepalive = keepalive
@@ -146,41 +151,55 @@ class GrpcServer(Session):
             if event.stream_id in self._streams:
                 out.append(Writable(event.stream_id))
         elif isinstance(event, BodyTooLarge):
-            self._too_large(event)
+            self._too_large(event, out)
         elif isinstance(event, PingReceived):
             self._pinged(event, out)
         elif isinstance(event, ConnectionEnded):
             out.append(Ended(event.code, event.text))
 
     def _odd_request(self, event: RequestReceived, out: list[ServerEvent]) -> None:
-        """A complete body that is not exactly one plain message."""
+        """A complete body that is not exactly one plain message: its first message is the request.
+
+        The errors are those of grpc-go, which reads one message and does not look at what comes behind it.
+        """
         stream_id, head, body = event
         if not head.unary:
             out.append(HttpRequest(stream_id, head, body))
             return
+        missing = MessageFault(Code.UNKNOWN, "unexpected EOF" if body else "EOF")
+        self._first_message(stream_id, head, body, missing, out)
+
+    def _first_message(
+        self,
+        stream_id: int,
+        head: RequestHead,
+        body: bytes,
+        missing: MessageFault,
+        out: list[ServerEvent],
+    ) -> None:
+        """Report the first message of a body as the request, or fail the call, with `missing` if it is not whole."""
         try:
-            messages = Deframer(self._message_bytes_max, head.encoding).feed(body)
+            messages = Deframer(self._message_bytes_max, head.encoding, single=True).feed(body)
+            if not messages:
+                raise missing
         except MessageFault as fault:
             self.fail(stream_id, fault.code, fault.text)
-            return
-        if len(messages) == 1 and len(messages[0]) + PREFIX_BYTES == len(body):
-            out.append(Request(stream_id, head, messages[0]))
         else:
-            self.fail(stream_id, Code.INTERNAL, "a unary request is exactly one message")
+            out.append(Request(stream_id, head, messages[0]))
 
-    def _too_large(self, event: BodyTooLarge) -> None:
-        head, start = event.head, event.start
+    def _too_large(self, event: BodyTooLarge, out: list[ServerEvent]) -> None:
+        """A body of more bytes than one message may have, or one too many that are not complete yet."""
+        stream_id, head, start = event
         if not head.unary:
-            self.respond_http(event.stream_id, 413, (), b"request body is too large\n")
+            self.respond_http(stream_id, 413, (), b"request body is too large\n")
             return
-        fault = MessageFault(Code.RESOURCE_EXHAUSTED, "grpc: too many incomplete requests")
-        if len(start) >= PREFIX_BYTES:
-            flag, size = read_prefix(start)
-            if flag:
-                fault = flag_fault(flag, head.encoding)
-            elif size > self._message_bytes_max:
-                fault = too_large(size, self._message_bytes_max)
-        self.fail(event.stream_id, fault.code, fault.text)
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.call = Call(
+                _SATISFIED
+            )  # more may come: the answer must not take the shortcut of `respond`
+        missing = MessageFault(Code.RESOURCE_EXHAUSTED, "grpc: too many incomplete requests")
+        self._first_message(stream_id, head, start, missing, out)
 
     def _started(self, event: HeadersReceived, out: list[ServerEvent]) -> None:
         stream_id, head, end_stream = event
@@ -191,10 +210,11 @@ class GrpcServer(Session):
             return
         stream = self._streams.get(stream_id)
         if stream is not None:  # else its reset came in the same buffer, and is the next event
-            stream.call = Call(Deframer(self._message_bytes_max, head.encoding))
+            single = head.path in self._server_streams
+            stream.call = Call(Deframer(self._message_bytes_max, head.encoding, single=single))
         out.append(CallStarted(stream_id, head))
         if end_stream:
-            out.append(HalfClosed(stream_id))
+            self._half_closed(stream_id, out)
 
     def _data(self, event: DataReceived, out: list[ServerEvent]) -> None:
         stream_id, data, end_stream = event
@@ -231,9 +251,11 @@ class GrpcServer(Session):
         stream = self._streams.get(stream_id)
         if stream is None or stream.call is None or stream.call.over:
             return
+        if stream.call.deframer is _SATISFIED:
+            return
         if stream.call.deframer.pending_bytes:
             out.append(Cancelled(stream_id))
-            self.finish(stream_id, Code.INTERNAL, "the last message is cut")
+            self.finish(stream_id, Code.INTERNAL, "unexpected EOF")
         else:
             out.append(HalfClosed(stream_id))
 

@@ -325,11 +325,23 @@ def by_hand(
     return server, events, answer
 
 
-@pytest.mark.parametrize("body", [b"", b"\0\0\0", b"\0\0\0\0\5abc", bytes(10), b"\0\0\0\0\1ab"])
-def test_a_unary_body_is_exactly_one_message(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b"", b"EOF"), (b"\0\0\0", b"unexpected EOF"), (b"\0\0\0\0\5abc", b"unexpected EOF")],
+)
+def test_a_unary_body_without_a_whole_message(body: bytes, text: bytes) -> None:
     _, events, answer = by_hand(body)
     assert events == []
-    assert answer[b"grpc-status"] == b"13"
+    assert (answer[b"grpc-status"], answer[b"grpc-message"]) == (b"2", text)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"), [(bytes(10), b""), (b"\0\0\0\0\1ab", b"a"), (bytes(5) + b"\7bad", b"")]
+)
+def test_a_unary_body_is_its_first_message(body: bytes, message: bytes) -> None:
+    _, [event], answer = by_hand(body)
+    assert (type(event), event.message) == (server_events.Request, message)
+    assert answer == {}
 
 
 def test_a_compressed_message_is_refused() -> None:
