@@ -191,7 +191,8 @@ PermissionDenied = _error(Code.PERMISSION_DENIED, "permission denied")
 InvalidAuthToken = _error(Code.UNAUTHENTICATED, "invalid auth token")
 WatchCanceled = _error(Code.CANCELED, "watch canceled")
 RequestCanceled = _error(Code.CANCELED, "request canceled")
-DeadlineExceeded = _error(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+# From Go itself, not from etcd, hence without the prefix.
+DeadlineExceeded = _error(Code.DEADLINE_EXCEEDED, "context deadline exceeded", prefix="")
 Corrupt = _error(Code.DATA_LOSS, "corrupt cluster")
 
 # --- Unavailable: try again, perhaps on another member ------------------------------------------

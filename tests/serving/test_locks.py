@@ -124,7 +124,7 @@ async def test_who_leaves_gives_up_the_place(peers: ModuleType, node: Node, way:
     elif way == "reset":
         peers.reset(leaver.raw.sock)
     elif way == "deadline":
-        assert await leaver.status(stream_id) == (4, "etcdserver: context deadline exceeded")
+        assert await leaver.status(stream_id) == (4, "context deadline exceeded")
     else:
         leaver.close()
     await wait_in_line(peers, node, 0)
