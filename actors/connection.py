@@ -225,7 +225,7 @@ class GrpcConnection:
         elif type(event) is HalfClosed:
             self._half_closed(event.stream_id)
         elif type(event) is Cancelled:
-            self._cancelled(event.stream_id)
+            self._cancelled(event.stream_id, event.code)
         elif type(event) is Writable:
             self._writable(event.stream_id)
         elif type(event) is HttpRequest:
@@ -359,10 +359,10 @@ class GrpcConnection:
         if stream is not None:
             _cancel(stream)
 
-    def _cancelled(self, stream_id: int) -> None:
+    def _cancelled(self, stream_id: int, code: int) -> None:
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
-            self._counters.pop(stream_id).ended[Code.CANCELED] += 1
+            self._counters.pop(stream_id).ended[code] += 1
             self._lines.pop(stream_id, None)
             self.out.forget(stream_id)
             _cancel(stream)
@@ -415,9 +415,12 @@ class GrpcConnection:
 
     def _end_calls(self) -> None:
         """The client is gone: whatever works for it ends."""
-        for stream in self._streams.values():
+        while self._streams:
+            stream_id, stream = self._streams.popitem()
+            counter = self._counters.pop(stream_id, None)
+            if counter is not None:
+                counter.ended[Code.CANCELED] += 1
             _cancel(stream)
-        self._streams.clear()
         for scope in list(self._scopes.values()):
             scope.cancel()
         self._scopes.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...errors import Code
 from .heads import RequestHead
 
 __all__ = [
@@ -48,9 +49,10 @@ class HalfClosed(NamedTuple):
 
 
 class Cancelled(NamedTuple):
-    """The call is over without an answer: the client has cancelled it, or broke a rule."""
+    """The call is over: the client has cancelled it, or sent what is no message and is told so by `code`."""
 
     stream_id: int
+    code: int = Code.CANCELED
 
 
 class Writable(NamedTuple):

@@ -227,7 +227,7 @@ class GrpcServer(Session):
             if call.deframer.pending_bytes:
                 self._hold(len(data))
         except MessageFault as fault:
-            out.append(Cancelled(stream_id))
+            out.append(Cancelled(stream_id, fault.code))
             self.finish(stream_id, fault.code, fault.text)
             return
         out += [Message(stream_id, message) for message in messages]
@@ -254,7 +254,7 @@ class GrpcServer(Session):
         if stream.call.deframer is _SATISFIED:
             return
         if stream.call.deframer.pending_bytes:
-            out.append(Cancelled(stream_id))
+            out.append(Cancelled(stream_id, Code.INTERNAL))
             self.finish(stream_id, Code.INTERNAL, "unexpected EOF")
         else:
             out.append(HalfClosed(stream_id))

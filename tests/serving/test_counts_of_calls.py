@@ -1,0 +1,106 @@
+"""`grpc_server_handled_total`: each call that has begun is counted once when it ends, however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+import trio
+
+from triode import Node
+from triode.errors import Code
+from triode.rpc.pb.rpc_pb2 import LeaseGrantRequest, WatchCreateRequest, WatchRequest
+from triode.rpc.pb.v3election_pb2 import LeaderRequest
+from triode.rpc.pb.v3lock_pb2 import LockRequest
+
+WATCH = "/etcdserverpb.Watch/Watch"
+KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive"
+OBSERVE = "/v3electionpb.Election/Observe"
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+LOCK = "/v3lockpb.Lock/Lock"
+STREAMS = (WATCH, KEEP_ALIVE, OBSERVE, HEALTH_WATCH)
+CREATE = WatchRequest(create_request=WatchCreateRequest(key=b"k"))
+
+
+def handled(node: Node, path: str) -> dict[int, int]:
+    """Calls of an RPC that have ended, by code."""
+    counter = node.dispatcher.traffic.counter(path)
+    return {code: count for code, count in {0: counter.ok, **counter.ended}.items() if count}
+
+
+def under_way(node: Node) -> int:
+    """Calls that have begun and not ended."""
+    counters = node.dispatcher.traffic.methods.values()
+    return sum(c.started - c.ok - sum(c.ended.values()) for c in counters)
+
+
+@pytest.fixture
+def all_counted(node: Node) -> Iterator[None]:
+    """At the end, nothing is under way."""
+    yield
+    assert under_way(node) == 0
+
+
+@pytest.mark.parametrize("way", ["close", "reset", "broken rule", "pings", "cancel"])
+@pytest.mark.usefixtures("all_counted")
+async def test_calls_that_end_with_their_client(peers: ModuleType, node: Node, way: str) -> None:
+    """Canceled, as when the client cancels each of them."""
+    one, two = [
+        (await node.local.call("Lease/LeaseGrant", LeaseGrantRequest(TTL=60))).ID for _ in range(2)
+    ]
+    await node.local.put(b"door/held", b"", lease=one)
+    client = await peers.Client.connect(node.clients.ports[0])
+    calls = [await client.start(WATCH, CREATE), await client.start(KEEP_ALIVE)]
+    calls.append(await client.start(OBSERVE, LeaderRequest(name=b"e")))
+    calls.append(await client.start(HEALTH_WATCH, LeaderRequest()))
+    lock = LockRequest(name=b"door", lease=two).SerializeToString()
+    calls.append(client.grpc.call(LOCK, lock))
+    await client.flush()
+    await peers.until(lambda: under_way(node) == 5)
+    if way == "reset":
+        peers.reset(client.raw.sock)
+    elif way == "broken rule":
+        await client.raw.say(peers.frame(peers.DATA, 0, 0, b"no stream"))
+    elif way == "pings":
+        await client.raw.say(peers.frame(peers.PING, 0, 0, bytes(8)) * 20_000)
+    elif way == "cancel":
+        for call in calls:
+            client.grpc.cancel(call)
+        await client.flush()
+    else:
+        client.close()
+    await peers.until(lambda: under_way(node) == 0)
+    for path in (*STREAMS, LOCK):
+        assert handled(node, path) == {Code.CANCELED: 1}, path
+    page = (await node.pages.answer("GET", "/metrics")).body.decode()
+    labels = 'grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"'
+    assert f'grpc_server_handled_total{{grpc_code="Canceled",{labels}}} 1\n' in page
+    client.close()
+    await peers.settled(node)
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"\0\0\0\0\x09abc", Code.INTERNAL),
+        (b"\x09\0\0\0\0", Code.INTERNAL),
+        (b"\0\x10\0\0\0a", Code.RESOURCE_EXHAUSTED),
+    ],
+)
+@pytest.mark.usefixtures("all_counted")
+async def test_messages_that_are_none(
+    peers: ModuleType, node: Node, path: str, body: bytes, code: Code
+) -> None:
+    """They end the call with a status, which is the one that is counted."""
+    raw = await peers.Raw.connect(node.clients.ports[0])
+    head = peers.frame(peers.HEADERS, peers.END_HEADERS, 1, peers.head_of(path))
+    await raw.say(peers.opening() + head + peers.frame(peers.DATA, peers.END_STREAM, 1, body))
+    with trio.fail_after(peers.ANSWER_SECONDS_MAX):
+        while not (ended := peers.fields_of(raw.read, 1)):
+            assert await raw.hear()
+    assert int(ended[b"grpc-status"]) == code
+    assert handled(node, path) == {code: 1}
+    raw.close()
+    await peers.settled(node)
