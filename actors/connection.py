@@ -291,7 +291,7 @@ class GrpcConnection:
         path = wanted.method.path
         counter = self._counters[stream_id] = self._traffic.counter(path)
         lines = self._lines[stream_id] = JsonLines(self, self._grpc, stream_id, wanted, counter)
-        stream = self._dispatcher.open(path, lines, wanted.metadata)
+        stream = self._dispatcher.open(path, lines, wanted.metadata, counts=True)
         if stream is not None:
             self._streams[stream_id] = stream
             for request in wanted.requests:
@@ -308,7 +308,7 @@ class GrpcConnection:
         self._counters[stream_id] = counter
         outlet = _StreamOutlet(self, self._grpc, stream_id, counter)
         try:
-            stream = self._dispatcher.open(head.path, outlet, head.metadata)
+            stream = self._dispatcher.open(head.path, outlet, head.metadata, counts=True)
         except Exception as error:  # noqa: BLE001
             self.finished(stream_id, refusal_of(error, head.path))
             return

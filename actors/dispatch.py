@@ -21,6 +21,7 @@ from ..rpc.methods import METHODS
 from ..rpc.pb.rpc_pb2 import RangeRequest
 from .call import NO_METADATA, Call, Metadata, Outlet, Stream
 from .context import NodeContext
+from .counted_streams import CountedStream
 from .led_streams import LedStreams
 from .services.auth import AuthService
 from .services.cluster import ClusterService
@@ -126,9 +127,26 @@ class Dispatcher:
             call.refuse(self._node.refusal_of(error, path))
         return None
 
-    def open(self, path: str, out: Outlet, metadata: Metadata = NO_METADATA) -> Stream | None:
-        """Begin a streaming call; None if it is refused (the outlet is told)."""
-        self.traffic.counter(path).started += 1
+    def open(
+        self, path: str, out: Outlet, metadata: Metadata = NO_METADATA, *, counts: bool = False
+    ) -> Stream | None:
+        """Begin a streaming call; None if it is refused (the outlet is told).
+
+        Args:
+            path: the RPC.
+            out: where the answers go.
+            metadata: of the call.
+            counts: whether the caller counts the messages and the end of the call itself.
+        """
+        counter = self.traffic.counter(path)
+        counter.started += 1
+        if counts:
+            return self._open(path, out, metadata)
+        counted = CountedStream(out, counter)
+        counted.inner = self._open(path, counted, metadata)
+        return counted if counted.inner is not None else None
+
+    def _open(self, path: str, out: Outlet, metadata: Metadata) -> Stream | None:
         opener = self.streams.get(path)
         if opener is None:
             out.finish(unimplemented(path))

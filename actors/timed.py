@@ -42,13 +42,15 @@ class TimedDispatcher(Dispatcher):
             call.sink = _TimedSink(call.sink, histogram, self._clock)
         return super().call(path, message, call)
 
-    def open(self, path: str, out: Outlet, metadata: Metadata = NO_METADATA) -> Stream | None:
+    def open(
+        self, path: str, out: Outlet, metadata: Metadata = NO_METADATA, *, counts: bool = False
+    ) -> Stream | None:
         """See `Dispatcher`."""
         histogram = self._histograms.get(path)
         if histogram is None:
-            return super().open(path, out, metadata)
+            return super().open(path, out, metadata, counts=counts)
         watch = _Stopwatch(histogram, self._clock)
-        stream = super().open(path, _TimedOutlet(out, watch), metadata)
+        stream = super().open(path, _TimedOutlet(out, watch), metadata, counts=counts)
         return stream and _TimedStream(stream, watch)
 
 

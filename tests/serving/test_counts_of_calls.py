@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
 import trio
 
 from triode import Node
 from triode.errors import Code
-from triode.rpc.pb.rpc_pb2 import LeaseGrantRequest, WatchCreateRequest, WatchRequest
+from triode.rpc.pb.rpc_pb2 import (
+    LeaseGrantRequest,
+    LeaseKeepAliveRequest,
+    WatchCreateRequest,
+    WatchRequest,
+)
 from triode.rpc.pb.v3election_pb2 import LeaderRequest
 from triode.rpc.pb.v3lock_pb2 import LockRequest
 
@@ -104,3 +110,57 @@ async def test_messages_that_are_none(
     assert handled(node, path) == {code: 1}
     raw.close()
     await peers.settled(node)
+
+
+GATEWAY = {WATCH: "/v3/watch", KEEP_ALIVE: "/v3/lease/keepalive", OBSERVE: "/v3/election/observe"}
+
+
+async def ask_gateway(peers: ModuleType, node: Node, path: str, body: bytes) -> Any:
+    """A gateway stream over HTTP/1.1."""
+    raw = await peers.Raw.connect(node.clients.ports[0])
+    head = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    await raw.say(head % (GATEWAY[path].encode(), len(body)) + body)
+    return raw
+
+
+@pytest.mark.parametrize("metrics", ["basic", "extensive"])
+async def test_streams_of_the_gateway(
+    peers: ModuleType, run_node: Callable[..., Any], metrics: str
+) -> None:
+    """They are calls like others: their messages and how they end."""
+    async with run_node(metrics=metrics) as node:
+        watch = await ask_gateway(peers, node, WATCH, b'{"create_request":{"key":"aw=="}}')
+        observe = await ask_gateway(peers, node, OBSERVE, b'{"name":"ZQ=="}')
+        await peers.until(lambda: under_way(node) == 2)
+        with trio.fail_after(peers.ANSWER_SECONDS_MAX):
+            while b"created" not in watch.read:
+                assert await watch.hear()
+        watch.close()
+        peers.reset(observe.sock)
+        await peers.until(lambda: under_way(node) == 0)
+        assert [handled(node, path) for path in (WATCH, OBSERVE)] == [{Code.CANCELED: 1}] * 2
+        counter = node.dispatcher.traffic.counter(WATCH)
+        assert (counter.received, counter.sent) == (1, 1)
+        for body, code in ((b'{"ID":"1"}{"ID":"2"}', Code.OK), (b"no JSON", Code.CANCELED)):
+            raw = await ask_gateway(peers, node, KEEP_ALIVE, body)
+            await raw.hear_all()
+            assert handled(node, KEEP_ALIVE)[code] == 1
+        counter = node.dispatcher.traffic.counter(KEEP_ALIVE)
+        assert (counter.received, counter.sent) == (2, 2)
+        assert under_way(node) == 0
+
+
+@pytest.mark.usefixtures("all_counted")
+async def test_streams_of_the_embedding_program(node: Node) -> None:
+    async with node.local.stream("Watch/Watch") as stream:
+        await stream.send(CREATE)
+        assert (await stream.receive()).created
+    async with node.client() as client, client.watch(b"k"):
+        assert under_way(node) == 1
+    async with node.local.stream("Lease/LeaseKeepAlive") as stream:
+        stream.half_close()
+    async with node.local.stream("Lease/LeaseKeepAlive") as stream:
+        while not stream.finished:
+            await stream.send(LeaseKeepAliveRequest(ID=1))
+    assert handled(node, WATCH) == {Code.CANCELED: 2}
+    assert handled(node, KEEP_ALIVE) == {Code.OK: 1, Code.RESOURCE_EXHAUSTED: 1}
