@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from triode import EtcdError, Node
+from triode.actors.node_client import NodeChannel
 from triode.rpc.methods import METHODS
 from triode.rpc.pb.rpc_pb2 import (
     LeaseGrantRequest,
@@ -127,6 +128,13 @@ async def test_an_embedded_watch_that_is_half_closed(peers: ModuleType, node: No
             assert (await stream.receive()).created
             await node.local.put(b"k", b"1")
             assert len((await stream.receive()).events) == 1
+        channel = NodeChannel(node.dispatcher, node.outbox)
+        async with channel.stream(METHODS[WATCH]) as raw:
+            await raw.send(create.SerializeToString())
+            await raw.half_close()
+            assert await raw.receive()
+            await node.local.put(b"k", b"2")
+            assert await raw.receive()
         async with node.local.stream("Lease/LeaseKeepAlive") as stream:
             await stream.send(LeaseKeepAliveRequest(ID=1))
             stream.half_close()
