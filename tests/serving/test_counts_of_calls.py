@@ -79,7 +79,9 @@ async def test_calls_that_end_with_their_client(peers: ModuleType, node: Node, w
     await peers.until(lambda: under_way(node) == 0)
     for path in (*STREAMS, LOCK):
         assert handled(node, path) == {Code.CANCELED: 1}, path
-    page = (await node.pages.answer("GET", "/metrics")).body.decode()
+    reply = await node.pages.answer("GET", "/metrics")
+    assert reply is not None
+    page = reply.body.decode()
     labels = 'grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"'
     assert f'grpc_server_handled_total{{grpc_code="Canceled",{labels}}} 1\n' in page
     client.close()

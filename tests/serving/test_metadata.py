@@ -66,12 +66,6 @@ async def test_compressed_requests_are_refused(peers: ModuleType, node: Node) ->
     assert ended[b"grpc-status"] == b"0"
 
 
-@pytest.mark.parametrize("message", [b"", b"\0\0", b"\0\0\0\0\1", b"\0\0\0\0\0\0\0\0\0\0"])
-async def test_not_exactly_one_message(peers: ModuleType, node: Node, message: bytes) -> None:
-    ended = await call_raw(peers, node, peers.PUT, message)
-    assert ended[b"grpc-status"] == b"13"
-
-
 async def test_metadata_is_checked(peers: ModuleType, node: Node) -> None:
     """Binary values must be base64; the client's version must be text; the rest is the client's."""
     put = peers.framed(PutRequest(key=b"k").SerializeToString())
