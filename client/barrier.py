@@ -13,6 +13,7 @@ from .recipe_ops import (
     RecipeClient,
     create,
     create_numbered,
+    delete_created,
     first_event,
     forget,
     held_lease,
@@ -36,7 +37,11 @@ class Barrier:
 
     async def release(self) -> None:
         """Open it: all who wait go on."""
-        await insist(self._client.delete, self.key)
+        found = await insist(self._client.get, self.key)
+        if (
+            found is not None
+        ):  # by its revision: a late repetition must not open it when it was closed again
+            await delete_created(self._client, self.key, found.create_revision)
 
     async def wait(self) -> None:
         """Wait until it is open; if it is, go on at once."""
@@ -69,7 +74,7 @@ class DoubleBarrier:
                 await self._leave(own)
             finally:
                 if lease is not None and not session.lost:
-                    await forget(self._client, own)
+                    await forget(self._client, own, session.id, revision)
 
     async def _entered(self) -> list[KeyValue]:
         found = await insist(self._client.range, prefix(self._waiters), sort_by="create_revision")

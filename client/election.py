@@ -41,6 +41,7 @@ class Leadership:
         self.key = key
         self.token = token
         self.lease_id = lease_id
+        self._written = 0  # the revision of what was proclaimed last, as far as we know
 
     @property
     def held(self) -> Condition:
@@ -49,11 +50,23 @@ class Leadership:
 
     async def proclaim(self, value: KeyLike) -> int:
         """Say something else; returns the revision. Raises ElectionNotLeader if it does not lead any more."""
-        own = put(self.key, value, lease=self.lease_id)
-        result = await committed(self._client.txn().when(self.held).then(own))
-        if not result:
-            raise ElectionNotLeader
-        return result.revision
+        raw = as_bytes(value)
+        own = put(self.key, raw, lease=self.lease_id)
+        while True:
+            # It comes after what was said last: a late repetition of something older changes nothing.
+            last = self._written
+            unchanged = key(self.key).mod_revision == last
+            txn = self._client.txn().when(self.held, unchanged).then(own).otherwise(get(self.key))
+            result = await committed(txn)
+            if result:
+                self._written = result.revision
+                return result.revision
+            found = result[0].kvs
+            if not found or found[0].create_revision != self.token:
+                raise ElectionNotLeader
+            self._written = found[0].mod_revision
+            if last and found[0].value == raw:  # we have said it; the answer was lost
+                return self._written
 
     async def resign(self) -> None:
         """Lead no more, before the block ends. Others may do it then; without effect if it does not lead."""
@@ -85,16 +98,18 @@ class Election:
         client = self._client
         async with held_lease(client, lease, ttl) as session:
             own = own_key(self._start, session)
+            token: int | None = None
             try:
                 leadership = await self._enter(own, as_bytes(value), session.id)
-                await wait_predecessors(client, self._start, leadership.token - 1)
+                token = leadership.token
+                await wait_predecessors(client, self._start, token - 1)
                 found = await insist(client.get, own)
-                if found is None or found.create_revision != leadership.token:
+                if found is None or found.create_revision != token:
                     raise ElectionNotLeader
                 yield leadership
             finally:
                 if lease is not None and not session.lost:  # a lease of its own takes its key along
-                    await forget(client, own)
+                    await forget(client, own, session.id, token)
 
     async def _enter(self, own: bytes, value: bytes, lease_id: int) -> Leadership:
         """Stand in the queue."""
@@ -105,9 +120,10 @@ class Election:
             .otherwise(get(own))
         )
         leadership = Leadership(self._client, own, result.revision, lease_id)
+        leadership._written = result.revision
         if not result:
             found = result[0].kvs[0]
-            leadership.token = found.create_revision
+            leadership.token, leadership._written = found.create_revision, found.mod_revision
             if found.value != value:
                 await leadership.proclaim(value)
         return leadership

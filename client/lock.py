@@ -60,6 +60,7 @@ async def locked(
     async with held_lease(client, lease, ttl) as session:
         start = as_bytes(name) + b"/"
         own = own_key(start, session)
+        token: int | None = None
         try:
             token, owner = await _enter(client, start, own, session)
             if owner is not None and owner.create_revision != token:
@@ -70,7 +71,7 @@ async def locked(
             yield Lock(own, token, session)
         finally:
             if lease is not None and not session.lost:  # a lease of its own takes its key along
-                await forget(client, own)
+                await forget(client, own, session.id, token)
 
 
 async def _enter(

@@ -21,7 +21,7 @@ from .keys import KeysLike, prefix
 from .kv import KVCalls
 from .lease import Lease
 from .lease_calls import LeaseCalls
-from .ops import put
+from .ops import delete, put
 from .txn import Txn, TxnCalls, TxnResult
 from .watch_calls import WatchCalls
 from .watch_events import Event
@@ -31,6 +31,7 @@ __all__ = [
     "committed",
     "create",
     "create_numbered",
+    "delete_created",
     "first_event",
     "forget",
     "held_lease",
@@ -64,16 +65,36 @@ async def insist(call: Callable[..., Awaitable[T]], *arguments: Any, **options: 
         await trio.sleep(RETRY_SECONDS)
 
 
-async def forget(client: RecipeClient, key: bytes) -> None:
+async def forget(client: RecipeClient, key: bytes, lease: int, created: int | None) -> None:
     """Delete a key of one's own, even while the caller is being cancelled.
+
+    It is deleted by its revision: a request that was slow and was repeated may arrive when the same program has made
+    a key of the same name again.
+
+    Args:
+        client: what to ask.
+        key: which one.
+        lease: what it hangs on.
+        created: the revision that created it; None: that is not known, nor whether it was created at all.
 
     Raises:
         EtcdError: it could not be done within `RELEASE_SECONDS_MAX`: the key stays as long as its lease.
     """
     with trio.move_on_after(RELEASE_SECONDS_MAX, shield=True) as scope:
-        await insist(client.delete, key)
+        if created is None:
+            found = await insist(client.get, key)
+            if found is None or found.lease != lease:
+                return
+            created = found.create_revision
+        await delete_created(client, key, created)
     if scope.cancelled_caught:
         raise RequestTimeout
+
+
+async def delete_created(client: RecipeClient, key: bytes, created: int) -> None:
+    """Delete the key that was created by that revision; a later one of the same name stays."""
+    same = compared(key).create_revision == created
+    await committed(client.txn().when(same).then(delete(key)))
 
 
 async def create(client: RecipeClient, key: bytes, value: bytes = b"", *, lease: int = 0) -> int:
@@ -102,7 +123,7 @@ async def create_numbered(
         except BaseException:
             if lease:
                 with suppress(EtcdError):  # then it stays as long as its lease
-                    await forget(client, key)
+                    await forget(client, key, lease, None)
             raise
 
 

@@ -54,7 +54,7 @@ class RWLock:
                 yield Lock(own, revision, session)
             finally:
                 if lease is not None and not session.lost:
-                    await forget(client, own)
+                    await forget(client, own, session.id, revision)
 
     async def _wait(self, before: bytes, revision: int) -> None:
         """Wait until no key is left that is in the way and older than ours."""
