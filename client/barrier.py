@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 
+import attrs
+
+from ..errors import EtcdError
 from ..rpc.pb.kv_pb2 import KeyValue
-from .errors import TooManyClients, WatchCompacted
+from .compares import key as compared
+from .errors import LeaseLost, TooManyClients, WatchCompacted
 from .keys import KeyLike, as_bytes, prefix
 from .lease import Lease
+from .ops import delete, get, nested, put
 from .recipe_ops import (
     RecipeClient,
+    at_last,
+    committed,
     create,
     create_numbered,
     delete_created,
     first_event,
-    forget,
     held_lease,
     insist,
     wait_deleted,
@@ -50,8 +56,28 @@ class Barrier:
             await wait_deleted(self._client, self.key, found.header.revision)
 
 
+@attrs.frozen
+class _Look:
+    """What there is of a double barrier, at one revision.
+
+    Attributes:
+        waiters: the keys of those who wait or are inside, the oldest first.
+        ready: the revision at which it was last said that enough are there; 0: it is not said.
+        revision: of the store.
+    """
+
+    waiters: list[KeyValue]
+    ready: int
+    revision: int
+
+
 class DoubleBarrier:
-    """Lets a number of programs begin together, and end together."""
+    """Lets a number of programs begin together, and end together.
+
+    It is used in rounds. The key `ready` begins one, and is deleted by the last who leaves. It may outlive its round,
+    when the last one vanishes; so who waits believes only in what was put after its own key. Of the others it counts
+    those of its own round: who was there before `ready` was put is of an older one, who came after it of a later one.
+    """
 
     def __init__(self, client: RecipeClient, name: KeyLike, count: int) -> None:
         self._client = client
@@ -63,49 +89,84 @@ class DoubleBarrier:
     async def block(self, ttl: float, lease: Lease | None) -> AsyncIterator[None]:
         """See `client.double_barrier`."""
         async with held_lease(self._client, lease, ttl) as session:
-            if len(await self._entered()) >= self._count:
+            if await insist(self._client.count, prefix(self._waiters)) >= self._count:
                 raise TooManyClients
             own, revision = await create_numbered(
                 self._client, self._waiters, b"", lease=session.id
             )
+            left = False
             try:
-                await self._enter(own, revision)
+                ready = await self._enter(own, revision, session)
                 yield
-                await self._leave(own)
+                await self._leave(own, revision, ready)
+                left = True
             finally:
-                if lease is not None and not session.lost:
-                    await forget(self._client, own, session.id, revision)
+                if not left and not session.lost:
+                    # A lease of its own takes the key along, but not what the last one has to delete.
+                    with suppress(EtcdError) if lease is None else nullcontext():
+                        await at_last(self._go, own, revision)
 
-    async def _entered(self) -> list[KeyValue]:
-        found = await insist(self._client.range, prefix(self._waiters), sort_by="create_revision")
-        return list(found.kvs)
+    async def _look(self) -> _Look:
+        waiters = get(prefix(self._waiters), sort_by="create_revision")
+        result = await committed(self._client.txn().then(waiters, get(self._ready)))
+        ready = result[1].kvs
+        return _Look(list(result[0].kvs), ready[0].mod_revision if ready else 0, result.revision)
 
-    async def _enter(self, own: bytes, revision: int) -> None:
-        entered = await self._entered()
-        if len(entered) >= self._count:
-            last = entered[self._count - 1]
-            if last.key == own:
-                await insist(self._client.put, self._ready)
-                return
-            if revision > last.create_revision:
-                raise TooManyClients
-        try:
-            await first_event(self._client, self._ready, revision, put=True)
-        except WatchCompacted:  # it was a while ago
-            if await insist(self._client.get, self._ready) is None:
-                await self._enter(own, revision)
+    async def _enter(self, own: bytes, revision: int, session: Lease) -> int:
+        """Wait until enough are there. Returns the revision of `ready`."""
+        while True:
+            look = await self._look()
+            if look.ready > revision:
+                return look.ready
+            if all(one.create_revision != revision for one in look.waiters):
+                raise LeaseLost(session.id, f"the key of the double barrier is gone: {own!r}")
+            present = [one for one in look.waiters if one.create_revision > look.ready]
+            if len(present) >= self._count:
+                last = present[self._count - 1]
+                if last.create_revision == revision:
+                    await self._begin(own, revision)
+                    continue
+                if revision > last.create_revision:
+                    raise TooManyClients
+            with suppress(WatchCompacted):  # then we look again
+                event = await first_event(self._client, self._ready, look.revision + 1, put=True)
+                return event.revision
 
-    async def _leave(self, own: bytes) -> None:
+    async def _begin(self, own: bytes, revision: int) -> None:
+        """Let everybody in, once: a late repetition finds that our key is gone, or that it was done."""
+        await committed(
+            self._client.txn()
+            .when(
+                compared(own).create_revision == revision,
+                compared(self._ready).mod_revision < revision,
+            )
+            .then(put(self._ready))
+        )
+
+    async def _leave(self, own: bytes, revision: int, ready: int) -> None:
         """The oldest waits for the newest, again and again; each other one goes, and waits for the oldest."""
-        client = self._client
-        while entered := await self._entered():
-            oldest, newest = entered[0], entered[-1]
-            if oldest.key == own:
-                if len(entered) == 1:
-                    await insist(client.delete, self._ready)
-                    await insist(client.delete, own)
+        while True:
+            look = await self._look()
+            present = [one for one in look.waiters if one.create_revision < ready]
+            if not present:
+                return
+            oldest, newest = present[0], present[-1]
+            if oldest.create_revision == revision:
+                if newest is oldest:
+                    await self._go(own, revision)
                     return
-                await wait_deleted(client, newest.key, newest.mod_revision)
+                await wait_deleted(self._client, newest.key, look.revision)
             else:
-                await insist(client.delete, own)
-                await wait_deleted(client, oldest.key, oldest.mod_revision)
+                await self._go(own, revision)
+                await wait_deleted(self._client, oldest.key, look.revision)
+
+    async def _go(self, own: bytes, revision: int) -> None:
+        """Delete our key, and if nobody else is left, `ready`, too."""
+        ours = compared(own).create_revision == revision
+        alone = compared(prefix(self._waiters)).create_revision == revision
+        await committed(
+            self._client.txn()
+            .when(alone)
+            .then(delete(own), delete(self._ready))
+            .otherwise(nested(when=[ours], then=[delete(own)]))
+        )

@@ -28,6 +28,7 @@ from .watch_events import Event
 
 __all__ = [
     "RecipeClient",
+    "at_last",
     "committed",
     "create",
     "create_numbered",
@@ -65,6 +66,18 @@ async def insist(call: Callable[..., Awaitable[T]], *arguments: Any, **options: 
         await trio.sleep(RETRY_SECONDS)
 
 
+async def at_last(call: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    """Make a call at the end of a block, even while the caller is being cancelled.
+
+    Raises:
+        EtcdError: it could not be done within `RELEASE_SECONDS_MAX`: the block's keys stay as long as their lease.
+    """
+    with trio.move_on_after(RELEASE_SECONDS_MAX, shield=True) as scope:
+        await call(*arguments)
+    if scope.cancelled_caught:
+        raise RequestTimeout
+
+
 async def forget(client: RecipeClient, key: bytes, lease: int, created: int | None) -> None:
     """Delete a key of one's own, even while the caller is being cancelled.
 
@@ -78,17 +91,18 @@ async def forget(client: RecipeClient, key: bytes, lease: int, created: int | No
         created: the revision that created it; None: that is not known, nor whether it was created at all.
 
     Raises:
-        EtcdError: it could not be done within `RELEASE_SECONDS_MAX`: the key stays as long as its lease.
+        EtcdError: as of `at_last`.
     """
-    with trio.move_on_after(RELEASE_SECONDS_MAX, shield=True) as scope:
-        if created is None:
-            found = await insist(client.get, key)
-            if found is None or found.lease != lease:
-                return
-            created = found.create_revision
-        await delete_created(client, key, created)
-    if scope.cancelled_caught:
-        raise RequestTimeout
+    if created is not None:
+        await at_last(delete_created, client, key, created)
+    else:
+        await at_last(_delete_unknown, client, key, lease)
+
+
+async def _delete_unknown(client: RecipeClient, key: bytes, lease: int) -> None:
+    found = await insist(client.get, key)
+    if found is not None and found.lease == lease:
+        await delete_created(client, key, found.create_revision)
 
 
 async def delete_created(client: RecipeClient, key: bytes, created: int) -> None:

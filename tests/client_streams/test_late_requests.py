@@ -69,8 +69,9 @@ Enter = Callable[[triode.Client, Lease], AbstractAsyncContextManager[Any]]
         lambda client, lease: client.election("x").campaign("me", lease=lease),
         lambda client, lease: client.rwlock("x").read(lease=lease),
         lambda client, lease: client.rwlock("x").write(lease=lease),
+        lambda client, lease: client.double_barrier("x", 1, lease=lease),
     ],
-    ids=["lock", "election", "reader", "writer"],
+    ids=["lock", "election", "reader", "writer", "double barrier"],
 )
 async def test_a_late_release_does_not_end_a_later_holding(
     client: triode.Client, enter: Enter, monkeypatch: pytest.MonkeyPatch
