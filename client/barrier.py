@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
+from functools import partial
 
 import attrs
 
@@ -24,7 +25,9 @@ from .recipe_ops import (
     first_event,
     held_lease,
     insist,
+    see_held,
     wait_deleted,
+    wait_while_held,
 )
 
 __all__ = ["Barrier", "DoubleBarrier"]
@@ -118,7 +121,8 @@ class DoubleBarrier:
             look = await self._look()
             if look.ready > revision:
                 return look.ready
-            if all(one.create_revision != revision for one in look.waiters):
+            there = any(one.create_revision == revision for one in look.waiters)
+            if not there and not await see_held(self._client, own, revision, session):
                 raise LeaseLost(session.id, f"the key of the double barrier is gone: {own!r}")
             present = [one for one in look.waiters if one.create_revision > look.ready]
             if len(present) >= self._count:
@@ -128,9 +132,9 @@ class DoubleBarrier:
                     continue
                 if revision > last.create_revision:
                     raise TooManyClients
-            with suppress(WatchCompacted):  # then we look again
-                event = await first_event(self._client, self._ready, look.revision + 1, put=True)
-                return event.revision
+            wait = partial(first_event, self._client, self._ready, look.revision + 1, put=True)
+            with suppress(WatchCompacted):
+                await wait_while_held(self._client, own, revision, wait)
 
     async def _begin(self, own: bytes, revision: int) -> None:
         """Let everybody in, once: a late repetition finds that our key is gone, or that it was done."""

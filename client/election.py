@@ -21,6 +21,7 @@ from .recipe_ops import (
     held_lease,
     insist,
     own_key,
+    see_held,
     wait_predecessors,
 )
 
@@ -102,9 +103,8 @@ class Election:
             try:
                 leadership = await self._enter(own, as_bytes(value), session.id)
                 token = leadership.token
-                await wait_predecessors(client, self._start, token - 1)
-                found = await insist(client.get, own)
-                if found is None or found.create_revision != token:
+                await wait_predecessors(client, self._start, own, token)
+                if not await see_held(client, own, token, session):
                     raise ElectionNotLeader
                 yield leadership
             finally:

@@ -24,8 +24,8 @@ from .recipe_ops import (
     committed,
     forget,
     held_lease,
-    insist,
     own_key,
+    see_held,
     wait_predecessors,
 )
 
@@ -66,8 +66,9 @@ async def locked(
             if owner is not None and owner.create_revision != token:
                 if not wait:
                     raise Locked
-                await wait_predecessors(client, start, token - 1)
-                await _still_there(client, own, token, session)
+                await wait_predecessors(client, start, own, token)
+                if not await see_held(client, own, token, session):
+                    raise LeaseLost(session.id, f"the key of the lock is gone: {own!r}")
             yield Lock(own, token, session)
         finally:
             if lease is not None and not session.lost:  # a lease of its own takes its key along
@@ -88,10 +89,3 @@ async def _enter(
     owners = result[1].kvs
     token = result.revision if result else result[0].kvs[0].create_revision
     return token, owners[0] if owners else None
-
-
-async def _still_there(client: RecipeClient, own: bytes, token: int, session: Lease) -> None:
-    """Nobody is before us any more: see that our own key was not deleted meanwhile, too."""
-    found = await insist(client.get, own)
-    if found is None or found.create_revision != token:
-        raise LeaseLost(session.id, f"the key of the lock is gone: {own!r}")

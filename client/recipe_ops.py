@@ -13,10 +13,10 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from ..errors import Code, EtcdError, RequestTimeout
+from ..errors import Code, EtcdError, RequestTimeout, TriodeError
 from ..rpc.pb.rpc_pb2 import RangeResponse
 from .compares import key as compared
-from .errors import KeyExists, WatchCompacted
+from .errors import KeyExists, LeaseLost, WatchCompacted
 from .keys import KeysLike, prefix
 from .kv import KVCalls
 from .lease import Lease
@@ -38,8 +38,10 @@ __all__ = [
     "held_lease",
     "insist",
     "own_key",
+    "see_held",
     "wait_deleted",
     "wait_predecessors",
+    "wait_while_held",
 ]
 
 RETRY_SECONDS: Final = 0.1
@@ -186,8 +188,57 @@ async def wait_deleted(client: RecipeClient, key: bytes, revision: int) -> None:
             return
 
 
-async def wait_predecessors(client: RecipeClient, start: bytes, max_create_revision: int) -> None:
-    """Wait until no key with the prefix is left that was created up to that revision.
+async def wait_while_held(
+    client: RecipeClient,
+    own: bytes,
+    created: int,
+    wait: Callable[..., Awaitable[object]],
+    *arguments: Any,
+) -> bool:
+    """Wait for something as long as one's own key is there. Returns whether it has come; if not, the key is gone.
+
+    Whoever waits for others cannot see by them that its own lease was revoked. The next renewal would tell, but with a
+    long TTL that is late.
+    """
+    failures: list[TriodeError] = []
+    come = False
+
+    async def run(
+        scope: trio.CancelScope, wait: Callable[..., Awaitable[object]], *arguments: Any
+    ) -> None:
+        try:
+            await wait(*arguments)
+        except TriodeError as error:  # not as a group: callers know each by its class
+            failures.append(error)
+        scope.cancel()
+
+    async def wait_here() -> None:
+        nonlocal come
+        await wait(*arguments)
+        come = True
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, nursery.cancel_scope, wait_deleted, client, own, created)
+        await run(nursery.cancel_scope, wait_here)
+    if failures:
+        raise failures[0]
+    return come
+
+
+async def see_held(client: RecipeClient, own: bytes, created: int, session: Lease) -> bool:
+    """Whether one's own key is still there. Raises LeaseLost if its lease is gone, too, and ends the lease's block."""
+    found = await insist(client.get, own)
+    if found is not None and found.create_revision == created:
+        return True
+    answer = await insist(client.time_to_live, session.id)
+    if answer.TTL < 0:
+        session.lose("the server does not know it any more")
+        raise LeaseLost(session.id, session.why)
+    return False
+
+
+async def wait_predecessors(client: RecipeClient, start: bytes, own: bytes, created: int) -> None:
+    """Wait until no key with the prefix is left that is older than one's own, or that one is gone.
 
     Each waits for the one before it only, so that the end of one wakes one.
     """
@@ -198,11 +249,13 @@ async def wait_predecessors(client: RecipeClient, start: bytes, max_create_revis
             sort_by="create_revision",
             descending=True,
             limit=1,
-            max_create_revision=max_create_revision,
+            max_create_revision=created - 1,
         )
         if not found.kvs:
             return
-        await wait_deleted(client, found.kvs[0].key, found.header.revision)
+        before, revision = found.kvs[0].key, found.header.revision
+        if not await wait_while_held(client, own, created, wait_deleted, client, before, revision):
+            return
 
 
 def date_nanoseconds() -> int:

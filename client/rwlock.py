@@ -16,7 +16,9 @@ from .recipe_ops import (
     forget,
     held_lease,
     insist,
+    see_held,
     wait_deleted,
+    wait_while_held,
 )
 
 __all__ = ["RWLock"]
@@ -48,16 +50,16 @@ class RWLock:
         async with held_lease(client, lease, self._ttl) as session:
             own, revision = await create_numbered(client, self._start + kind, b"", lease=session.id)
             try:
-                await self._wait(before, revision)
-                if await insist(client.get, own) is None:
+                await self._wait(before, own, revision)
+                if not await see_held(client, own, revision, session):
                     raise LeaseLost(session.id, f"the key of the lock is gone: {own!r}")
                 yield Lock(own, revision, session)
             finally:
                 if lease is not None and not session.lost:
                     await forget(client, own, session.id, revision)
 
-    async def _wait(self, before: bytes, revision: int) -> None:
-        """Wait until no key is left that is in the way and older than ours."""
+    async def _wait(self, before: bytes, own: bytes, revision: int) -> None:
+        """Wait until no key is left that is in the way and older than ours, or ours is gone."""
         while True:
             found: RangeResponse = await insist(
                 self._client.range,
@@ -69,4 +71,7 @@ class RWLock:
             )
             if not found.kvs:
                 return
-            await wait_deleted(self._client, found.kvs[0].key, found.header.revision)
+            last, now = found.kvs[0].key, found.header.revision
+            client = self._client
+            if not await wait_while_held(client, own, revision, wait_deleted, client, last, now):
+                return
