@@ -12,7 +12,8 @@ from ..errors import EtcdError
 from ..rpc.pb.kv_pb2 import KeyValue
 from .compares import key as compared
 from .errors import LeaseLost, TooManyClients, WatchCompacted
-from .keys import KeyLike, as_bytes, prefix
+from .keys import KeyLike, as_bytes
+from .layout import of_waiters
 from .lease import Lease
 from .ops import delete, get, nested, put
 from .recipe_ops import (
@@ -84,6 +85,7 @@ class DoubleBarrier:
 
     def __init__(self, client: RecipeClient, name: KeyLike, count: int) -> None:
         self._client = client
+        self._layout = of_waiters(name)
         self._waiters = as_bytes(name) + b"/waiters"
         self._ready = as_bytes(name) + b"/ready"
         self._count = count
@@ -92,7 +94,8 @@ class DoubleBarrier:
     async def block(self, ttl: float, lease: Lease | None) -> AsyncIterator[None]:
         """See `client.double_barrier`."""
         async with held_lease(self._client, lease, ttl) as session:
-            if await insist(self._client.count, prefix(self._waiters)) >= self._count:
+            found = await insist(self._client.range, self._layout.keys, keys_only=True)
+            if sum(one.key in self._layout for one in found.kvs) >= self._count:
                 raise TooManyClients
             own, revision = await create_numbered(
                 self._client, self._waiters, b"", lease=session.id
@@ -110,10 +113,14 @@ class DoubleBarrier:
                         await at_last(self._go, own, revision)
 
     async def _look(self) -> _Look:
-        waiters = get(prefix(self._waiters), sort_by="create_revision")
+        waiters = get(self._layout.keys, sort_by="create_revision")
         result = await committed(self._client.txn().then(waiters, get(self._ready)))
         ready = result[1].kvs
-        return _Look(list(result[0].kvs), ready[0].mod_revision if ready else 0, result.revision)
+        return _Look(
+            [one for one in result[0].kvs if one.key in self._layout],
+            ready[0].mod_revision if ready else 0,
+            result.revision,
+        )
 
     async def _enter(self, own: bytes, revision: int, session: Lease) -> int:
         """Wait until enough are there. Returns the revision of `ready`."""
@@ -167,7 +174,7 @@ class DoubleBarrier:
     async def _go(self, own: bytes, revision: int) -> None:
         """Delete our key, and if nobody else is left, `ready`, too."""
         ours = compared(own).create_revision == revision
-        alone = compared(prefix(self._waiters)).create_revision == revision
+        alone = compared(self._layout.keys).create_revision == revision
         await committed(
             self._client.txn()
             .when(alone)

@@ -7,19 +7,19 @@ from contextlib import asynccontextmanager
 
 from ..errors import ElectionNoLeader, ElectionNotLeader
 from ..rpc.pb.kv_pb2 import KeyValue
-from ..rpc.pb.rpc_pb2 import RangeResponse
 from .compares import Condition, key
 from .errors import WatchCompacted
-from .keys import KeyLike, as_bytes, prefix
+from .keys import KeyLike, as_bytes
+from .layout import Layout, of_leases
 from .lease import Lease
 from .ops import delete, get, put
 from .recipe_ops import (
     RecipeClient,
     committed,
     first_event,
+    first_pairs,
     forget,
     held_lease,
-    insist,
     own_key,
     see_held,
     wait_predecessors,
@@ -79,7 +79,7 @@ class Election:
 
     def __init__(self, client: RecipeClient, name: KeyLike) -> None:
         self._client = client
-        self._start = as_bytes(name) + b"/"
+        self._layout = of_leases(name)
 
     @asynccontextmanager
     async def campaign(
@@ -98,12 +98,12 @@ class Election:
         """
         client = self._client
         async with held_lease(client, lease, ttl) as session:
-            own = own_key(self._start, session)
+            own = own_key(self._layout.start, session)
             token: int | None = None
             try:
                 leadership = await self._enter(own, as_bytes(value), session.id)
                 token = leadership.token
-                await wait_predecessors(client, self._start, own, token)
+                await wait_predecessors(client, self._layout, own, token)
                 if not await see_held(client, own, token, session):
                     raise ElectionNotLeader
                 yield leadership
@@ -134,25 +134,25 @@ class Election:
 
     async def leader(self) -> KeyValue:
         """The leader's key, with what it proclaims. Raises ElectionNoLeader."""
-        found = await self._client.range(prefix(self._start), sort_by="create_revision", limit=1)
-        if not found.kvs:
+        found, _ = await first_pairs(self._client, self._layout, 1, sort_by="create_revision")
+        if not found:
             raise ElectionNoLeader
-        return found.kvs[0]
+        return found[0]
 
     def observe(self) -> LeaderChanges:
         """`async for kv in election.observe()`: each leader and each thing it proclaims, beginning with the present.
 
         What is proclaimed and overtaken before it is read may be left out; the order is kept.
         """
-        return LeaderChanges(self._client, self._start)
+        return LeaderChanges(self._client, self._layout)
 
 
 class LeaderChanges:
     """What leaders proclaim. It holds nothing open between two steps, so it can be left at any time."""
 
-    def __init__(self, client: RecipeClient, start: bytes) -> None:
+    def __init__(self, client: RecipeClient, layout: Layout) -> None:
         self._client = client
-        self._start = start
+        self._layout = layout
         self._key = b""  # the leader's, if one is known
         self._revision = 0  # up to which we have looked
 
@@ -170,15 +170,11 @@ class LeaderChanges:
                 return found
 
     async def _new_leader(self) -> KeyValue | None:
-        found: RangeResponse = await insist(
-            self._client.range, prefix(self._start), sort_by="create_revision", limit=1
-        )
-        if found.kvs:
-            self._key, self._revision = found.kvs[0].key, found.header.revision
-            return found.kvs[0]
-        event = await first_event(
-            self._client, prefix(self._start), found.header.revision + 1, put=True
-        )
+        found, now = await first_pairs(self._client, self._layout, 1, sort_by="create_revision")
+        if found:
+            self._key, self._revision = found[0].key, now
+            return found[0]
+        event = await first_event(self._client, self._layout, now + 1, put=True)
         self._key, self._revision = event.key, event.revision
         return event.kv
 

@@ -16,12 +16,14 @@ import attrs
 from ..rpc.pb.kv_pb2 import KeyValue
 from .compares import Condition, key
 from .errors import LeaseLost, Locked
-from .keys import KeyLike, as_bytes, prefix
+from .keys import KeyLike
+from .layout import Layout, of_leases
 from .lease import Lease
 from .ops import get, put
 from .recipe_ops import (
     RecipeClient,
     committed,
+    first_pairs,
     forget,
     held_lease,
     own_key,
@@ -58,15 +60,15 @@ async def locked(
 ) -> AsyncIterator[Lock]:
     """Hold the lock for a block. See `client.lock`."""
     async with held_lease(client, lease, ttl) as session:
-        start = as_bytes(name) + b"/"
-        own = own_key(start, session)
+        layout = of_leases(name)
+        own = own_key(layout.start, session)
         token: int | None = None
         try:
-            token, owner = await _enter(client, start, own, session)
+            token, owner = await _enter(client, layout, own, session)
             if owner is not None and owner.create_revision != token:
-                if not wait:
+                if not wait and await _is_taken(client, layout, owner, token):
                     raise Locked
-                await wait_predecessors(client, start, own, token)
+                await wait_predecessors(client, layout, own, token)
                 if not await see_held(client, own, token, session):
                     raise LeaseLost(session.id, f"the key of the lock is gone: {own!r}")
             yield Lock(own, token, session)
@@ -76,10 +78,10 @@ async def locked(
 
 
 async def _enter(
-    client: RecipeClient, start: bytes, own: bytes, session: Lease
+    client: RecipeClient, layout: Layout, own: bytes, session: Lease
 ) -> tuple[int, KeyValue | None]:
     """Stand in the queue. Returns the token, and who is first."""
-    first = get(prefix(start), sort_by="create_revision", limit=1)
+    first = get(layout.keys, sort_by="create_revision", limit=1)
     result = await committed(
         client.txn()
         .when(key(own).create_revision == 0)
@@ -89,3 +91,12 @@ async def _enter(
     owners = result[1].kvs
     token = result.revision if result else result[0].kvs[0].create_revision
     return token, owners[0] if owners else None
+
+
+async def _is_taken(client: RecipeClient, layout: Layout, owner: KeyValue, token: int) -> bool:
+    """Whether somebody is before us, if the oldest key of those that begin alike is not ours."""
+    if owner.key in layout:
+        return True
+    older = {"sort_by": "create_revision", "max_create_revision": token - 1}
+    found, _ = await first_pairs(client, layout, 1, **older)
+    return bool(found)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 
 from ..rpc.pb.kv_pb2 import KeyValue
-from ..rpc.pb.rpc_pb2 import RangeResponse
 from .compares import key as compared
 from .errors import WatchCompacted
-from .keys import KeyLike, as_bytes, prefix
+from .keys import KeyLike, as_bytes
+from .layout import NUMBER, Layout, of_priorities, of_queue
 from .ops import delete, put
-from .recipe_ops import RecipeClient, create_numbered, first_event, insist
+from .recipe_ops import RecipeClient, create_numbered, first_event, first_pairs
 from .requests import SortBy
 
 __all__ = ["PriorityQueue", "Queue"]
@@ -24,9 +24,9 @@ class _Queue:
 
     order: SortBy
 
-    def __init__(self, client: RecipeClient, start: bytes) -> None:
+    def __init__(self, client: RecipeClient, layout: Layout) -> None:
         self._client = client
-        self._start = start
+        self._layout = layout
 
     async def dequeue(self) -> bytes:
         """Take the first value out; waits for one if there is none.
@@ -35,19 +35,15 @@ class _Queue:
         afterwards has lost it. If the answer is lost on the way, EtcdError (Unavailable) is raised, and the value may be.
         """
         while True:
-            found: RangeResponse = await insist(
-                self._client.range, prefix(self._start), sort_by=self.order, limit=LOOK_KEYS_MAX
+            found, now = await first_pairs(
+                self._client, self._layout, LOOK_KEYS_MAX, sort_by=self.order
             )
-            for pair in found.kvs:
+            for pair in found:
                 if await self._claim(pair):
                     return pair.value
-            if not found.kvs:
-                try:
-                    await first_event(
-                        self._client, prefix(self._start), found.header.revision + 1, put=True
-                    )
-                except WatchCompacted:
-                    continue
+            if not found:
+                with suppress(WatchCompacted):  # then we look again
+                    await first_event(self._client, self._layout, now + 1, put=True)
 
     async def _claim(self, pair: KeyValue) -> bool:
         """Delete a pair, unless somebody else has done so."""
@@ -61,7 +57,8 @@ class Queue(_Queue):
     order = "mod_revision"
 
     def __init__(self, client: RecipeClient, name: KeyLike) -> None:
-        super().__init__(client, as_bytes(name))
+        super().__init__(client, of_queue(name))
+        self._start = as_bytes(name)
 
     async def enqueue(self, value: KeyLike) -> None:
         """Put a value in."""
@@ -74,27 +71,25 @@ class PriorityQueue(_Queue):
     order = "key"
 
     def __init__(self, client: RecipeClient, name: KeyLike) -> None:
-        super().__init__(client, as_bytes(name) + b"/")
+        super().__init__(client, of_priorities(name))
 
     async def enqueue(self, value: KeyLike, priority: int = 0) -> None:
         """Put a value in; `priority` is 0 (first) to 65535."""
         if not 0 <= priority <= PRIORITY_MAX:
             raise ValueError(f"a priority is 0 to {PRIORITY_MAX}, not {priority}")
-        start = b"%s%05d" % (self._start, priority)
+        start = b"%s%05d" % (self._layout.start, priority)
         while not await self._try_enqueue(start, as_bytes(value)):
             pass
 
     async def _try_enqueue(self, start: bytes, value: bytes) -> bool:
         """Take the next number; a key beside the queue says whether somebody else has taken one since we looked."""
-        found = await self._client.range(prefix(start), sort_by="key", descending=True, limit=1)
-        number = 0
-        if found.kvs:
-            last = re.match(rb"\d+", found.kvs[0].key.rpartition(b"/")[2])
-            number = int(last[0]) + 1 if last else 0
+        numbers = Layout(start + b"/", NUMBER)
+        found, now = await first_pairs(self._client, numbers, 1, sort_by="key", descending=True)
+        number = int(found[0].key.rpartition(b"/")[2]) + 1 if found else 0
         guard = b"__" + start
         result = await (
             self._client.txn()
-            .when(compared(guard).mod_revision < found.header.revision + 1)
+            .when(compared(guard).mod_revision < now + 1)
             .then(put(guard), put(b"%s/%016d" % (start, number), value))
             .commit()
         )

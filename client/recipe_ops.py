@@ -14,11 +14,13 @@ from typing import Any, Final, TypeVar
 import trio
 
 from ..errors import Code, EtcdError, RequestTimeout, TriodeError
+from ..rpc.pb.kv_pb2 import KeyValue
 from ..rpc.pb.rpc_pb2 import RangeResponse
 from .compares import key as compared
 from .errors import KeyExists, LeaseLost, WatchCompacted
-from .keys import KeysLike, prefix
+from .keys import KeysLike
 from .kv import KVCalls
+from .layout import Layout
 from .lease import Lease
 from .lease_calls import LeaseCalls
 from .ops import delete, put
@@ -34,6 +36,7 @@ __all__ = [
     "create_numbered",
     "delete_created",
     "first_event",
+    "first_pairs",
     "forget",
     "held_lease",
     "insist",
@@ -46,6 +49,7 @@ __all__ = [
 
 RETRY_SECONDS: Final = 0.1
 RELEASE_SECONDS_MAX: Final = 5.0
+LOOK_FACTOR: Final = 8  # so many times more are read when none of the keys was the recipe's
 
 T = TypeVar("T")
 
@@ -164,14 +168,40 @@ def own_key(start: bytes, lease: Lease) -> bytes:
 # --- waiting --------------------------------------------------------------------------------------
 
 
+async def first_pairs(
+    client: RecipeClient, layout: Layout, limit: int, **options: Any
+) -> tuple[list[KeyValue], int]:
+    """Up to `limit` of a recipe's pairs, at least one if there is any; and the revision at which we looked.
+
+    Args:
+        client: what to ask.
+        layout: which keys are the recipe's: others among them may fill what is read at first.
+        limit: read so many at first.
+        options: of `client.range`, as the order.
+    """
+    while True:
+        found: RangeResponse = await insist(client.range, layout.keys, limit=limit, **options)
+        own = [pair for pair in found.kvs if pair.key in layout]
+        if own or not found.more:
+            return own, found.header.revision
+        limit *= LOOK_FACTOR
+
+
 async def first_event(
-    client: RecipeClient, keys: KeysLike, start_revision: int, *, put: bool | None = None
+    client: RecipeClient, keys: KeysLike | Layout, start_revision: int, *, put: bool | None = None
 ) -> Event:
     """Wait for the first put (or deletion, or either) of one of the keys. Raises WatchCompacted."""
+    layout = keys if isinstance(keys, Layout) else None
     async with client.watch(
-        keys, start_revision=start_revision, puts=put is not False, deletes=put is not True
+        keys.keys if isinstance(keys, Layout) else keys,
+        start_revision=start_revision,
+        puts=put is not False,
+        deletes=put is not True,
     ) as watch:
-        return await anext(watch)
+        while True:
+            event = await anext(watch)
+            if layout is None or event.key in layout:
+                return event
 
 
 async def wait_deleted(client: RecipeClient, key: bytes, revision: int) -> None:
@@ -237,23 +267,23 @@ async def see_held(client: RecipeClient, own: bytes, created: int, session: Leas
     return False
 
 
-async def wait_predecessors(client: RecipeClient, start: bytes, own: bytes, created: int) -> None:
-    """Wait until no key with the prefix is left that is older than one's own, or that one is gone.
+async def wait_predecessors(client: RecipeClient, layout: Layout, own: bytes, created: int) -> None:
+    """Wait until no key of the recipe is left that is older than one's own, or that one is gone.
 
     Each waits for the one before it only, so that the end of one wakes one.
     """
     while True:
-        found: RangeResponse = await insist(
-            client.range,
-            prefix(start),
+        found, revision = await first_pairs(
+            client,
+            layout,
+            1,
             sort_by="create_revision",
             descending=True,
-            limit=1,
             max_create_revision=created - 1,
         )
-        if not found.kvs:
+        if not found:
             return
-        before, revision = found.kvs[0].key, found.header.revision
+        before = found[0].key
         if not await wait_while_held(client, own, created, wait_deleted, client, before, revision):
             return
 
