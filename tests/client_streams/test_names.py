@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -15,10 +16,15 @@ from triode.errors import ElectionNoLeader
 DATE = 1_700_000_000_000_000_000
 
 
-@pytest.fixture(autouse=True)
-async def deadline() -> AsyncIterator[None]:
-    with trio.fail_after(20):
-        yield
+def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """A test that waits for nothing for ever."""
+
+    @wraps(test)
+    async def run(**arguments: Any) -> None:
+        with trio.fail_after(20):
+            await test(**arguments)
+
+    return run
 
 
 async def is_empty(queue: Any) -> bool:
@@ -42,6 +48,7 @@ async def fill_neighbourhood(client: triode.Client, name: str) -> int:
     return await client.count(triode.ALL_KEYS)
 
 
+@bounded
 async def test_a_queue_gives_what_was_put_into_it(client: triode.Client) -> None:
     others = await fill_neighbourhood(client, "jobs")
     await client.priority_queue("jobs").enqueue("no element")
@@ -65,6 +72,7 @@ async def test_a_queue_gives_what_was_put_into_it(client: triode.Client) -> None
     assert await client.count(triode.ALL_KEYS) == others + 3  # a note, an element, its guard
 
 
+@bounded
 async def test_a_priority_queue_gives_what_was_put_into_it(client: triode.Client) -> None:
     others = await fill_neighbourhood(client, "jobs")
     await client.queue("jobs").enqueue("no element")
@@ -79,6 +87,7 @@ async def test_a_priority_queue_gives_what_was_put_into_it(client: triode.Client
     assert await client.count(triode.ALL_KEYS) == others + 4  # an element, "last", two guards
 
 
+@bounded
 async def test_what_guards_a_priority_queue_is_no_element(client: triode.Client) -> None:
     await client.priority_queue("jobs").enqueue("no element")
     assert await is_empty(client.queue("__jobs"))
@@ -109,6 +118,7 @@ Enter = Callable[[triode.Client], AbstractAsyncContextManager[Any]]
     ],
     ids=["lock", "lock at once", "election", "writer", "reader", "reader's", "double barrier"],
 )
+@bounded
 async def test_a_name_within_another_holds_nobody_up(
     client: triode.Client, held: Enter, wanted: Enter
 ) -> None:
@@ -118,6 +128,7 @@ async def test_a_name_within_another_holds_nobody_up(
         await stack.enter_async_context(wanted(client))
 
 
+@bounded
 async def test_who_does_not_want_to_wait_is_told_whatever_is_older(client: triode.Client) -> None:
     async with client.lock("a/b"), client.lock("a"):
         with pytest.raises(triode.Locked):
@@ -125,6 +136,7 @@ async def test_who_does_not_want_to_wait_is_told_whatever_is_older(client: triod
                 raise AssertionError
 
 
+@bounded
 async def test_the_leader_of_a_name_within_another_is_none_of_its(client: triode.Client) -> None:
     election = client.election("a")
     async with client.election("a/b").campaign("other"):
