@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import trio
@@ -10,7 +10,7 @@ import trio
 from ..mvcc.alarm import CORRUPT
 from ..mvcc.alarm import NAMES as ALARM_NAMES
 from ..rpc import pages
-from ..rpc.http_reply import HttpReply, method_not_allowed
+from ..rpc.http_reply import HttpReply, gzipped, method_not_allowed, takes_gzip
 from ..rpc.pb.rpc_pb2 import RangeRequest
 from ..version import SERVER_VERSION
 from .call import Call, Waiter
@@ -46,15 +46,18 @@ class Pages:
             "disk_space": self._disk_space,
         }
 
-    async def answer(self, verb: str, target: str) -> HttpReply | None:
-        """The page, or None for a path that is not one."""
+    async def answer(
+        self, verb: str, target: str, fields: Iterable[tuple[bytes, bytes]] = ()
+    ) -> HttpReply | None:
+        """The page, or None for a path that is not one; `fields` are the request's headers."""
         path = target.partition("?")[0]
         if path == "/health":
             return await self._health(verb, target)
         if path == "/metrics":
             if verb not in ("GET", "HEAD"):
                 return method_not_allowed()
-            return HttpReply(200, [("Content-Type", METRICS_TYPE)], self._metrics())
+            reply = HttpReply(200, [("Content-Type", METRICS_TYPE)], self._metrics())
+            return gzipped(reply) if takes_gzip(fields) else reply
         if path == "/version":
             return pages.version(
                 verb,

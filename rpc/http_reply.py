@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
-__all__ = ["HttpReply", "error_page", "method_not_allowed", "not_found"]
+__all__ = [
+    "HttpReply",
+    "error_page",
+    "gzipped",
+    "method_not_allowed",
+    "not_found",
+    "takes_gzip",
+]
+
+GZIP_LEVEL: Final = 3  # a page that is made anew for every request: little time, most of the gain
+_GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
 
 
 class HttpReply(NamedTuple):
@@ -36,3 +49,25 @@ def method_not_allowed(allowed: str = "GET") -> HttpReply:
 def not_found() -> HttpReply:
     """404 for paths that are neither a page nor under `/v3/`."""
     return error_page(404, "404 page not found")
+
+
+def takes_gzip(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request with these headers names gzip in Accept-Encoding, other than to exclude it."""
+    for name, value in fields:
+        if name.lower() != b"accept-encoding":
+            continue
+        for part in value.lower().split(b","):
+            coding, _, parameter = part.partition(b";")
+            if coding.strip() == b"gzip":
+                weight = parameter.strip().removeprefix(b"q=") or b"1"
+                with suppress(ValueError):
+                    return float(weight) > 0
+                return False
+    return False
+
+
+def gzipped(reply: HttpReply) -> HttpReply:
+    """The same reply, compressed."""
+    packer = zlib.compressobj(GZIP_LEVEL, wbits=_GZIP_FORMAT)
+    body = packer.compress(reply.body) + packer.flush()
+    return HttpReply(reply.status, [*reply.headers, ("Content-Encoding", "gzip")], body)
