@@ -8,7 +8,7 @@ and an end to clients that begin a request and do not finish it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from math import inf
@@ -22,6 +22,7 @@ from ..rpc import gateway
 from ..rpc.gateway_access import CallOptions, call_options
 from ..rpc.http_reply import HttpReply, error_page, not_found
 from ..rpc.methods import Method
+from ..rpc.redirects import redirect
 from .access import Access
 from .call import Call, Outlet, Stream, Waiter
 from .dispatch import Dispatcher
@@ -39,8 +40,10 @@ HEADER_BYTES_MAX = 64 * 1024
 FAREWELL_SECONDS_MAX = 1.0  # for the client to close first
 HEADER_SECONDS_MAX = 30.0  # from the first byte of a request to the end of its header
 BODY_SECONDS_MAX = 60.0
-STREAM_BACKLOG_BYTES_MAX = 4 * 1024 * 1024
+AHEAD_BYTES_MAX = 64 * 1024  # of further requests, while one is being answered
+SKIPPED_BYTES_MAX = 256 * 1024  # of a body whose request has been answered already
 CLIENT_CLOSED = 499
+BODY_REFUSED = "request body is too large, or takes too long"
 JSON_OVERHEAD = 2  # base64 and names: a JSON body may be larger than the message in it
 
 
@@ -76,7 +79,9 @@ class Http1Connection:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES_MAX)
         self._busy = False
         self._stopping = False
-        self._scope = trio.CancelScope()
+        self._scope = trio.CancelScope()  # all of it: for when the client is gone
+        self._waiting = trio.CancelScope()  # for the client, when it is owed nothing
+        self._end: Callable[[EtcdError], None] | None = None  # ends what may take for ever
         self._for_browsers: list[tuple[str, str]] = []
 
     @property
@@ -85,16 +90,17 @@ class Http1Connection:
         return not self._busy
 
     def shut_down(self) -> None:
-        """Answer what is being answered, then close; a stream ends now."""
+        """Answer what has been read, then close; what may take for ever ends now and says so."""
         self._stopping = True
-        if not self._busy:
-            self._scope.cancel()
+        self._waiting.cancel()
+        if self._end is not None:
+            self._end(Stopped())
 
     async def run(self, first_bytes: bytes) -> None:
         """Serve until either side ends the connection."""
         self._h11.receive_data(first_bytes)
         with self._scope:
-            while not self._stopping:
+            while True:
                 try:
                     request = await self._next_request()
                     if request is None:
@@ -111,11 +117,21 @@ class Http1Connection:
                     return
                 finally:
                     self._busy = False
-                if self._h11.our_state is h11.MUST_CLOSE:
+                    self._end = None
+                if not await self._can_go_on():
                     break
-                if not self._stopping:
-                    self._h11.start_next_cycle()
             await self._take_leave()
+
+    async def _can_go_on(self) -> bool:
+        """Whether another request may follow the one that has been answered."""
+        if self._h11.our_state is not h11.DONE:  # the answer said that it is the last
+            return False
+        if self._h11.their_state is h11.SEND_BODY:
+            await self._skip_body()
+        if self._h11.their_state is not h11.DONE:
+            return False
+        self._h11.start_next_cycle()
+        return True
 
     # --- bytes ----------------------------------------------------------------------------------
 
@@ -129,11 +145,21 @@ class Http1Connection:
             self._h11.receive_data(await self._transport.receive())
 
     async def _next_request(self) -> h11.Request | None:
-        """The next request's header; None at the end. Waiting between requests has no limit."""
-        if self._h11.trailing_data[0] == b"":
-            data = await self._transport.receive()
+        """The next request's header; None at the end. Waiting between requests has no limit.
+
+        When the node stops, requests that have been read already are still answered: the client cannot
+        know that they were not.
+        """
+        data, ended = self._h11.trailing_data
+        if not data:
+            if ended or self._stopping:
+                return None
+            with trio.CancelScope() as self._waiting:
+                data = await self._transport.receive()
             self._h11.receive_data(data)
-        with trio.move_on_after(HEADER_SECONDS_MAX):
+        with trio.move_on_after(HEADER_SECONDS_MAX) as self._waiting:
+            if self._stopping:
+                self._waiting.cancel()
             event = await self._next_event()
             return event if isinstance(event, h11.Request) else None
         return None
@@ -167,6 +193,18 @@ class Http1Connection:
             return bytes(parts)
         return None
 
+    async def _skip_body(self) -> None:
+        """Read what is left of a request that has been answered: the next one comes behind it."""
+        left = SKIPPED_BYTES_MAX
+        with (
+            trio.move_on_after(BODY_SECONDS_MAX) as self._waiting,
+            suppress(h11.RemoteProtocolError),
+        ):
+            if self._stopping:
+                self._waiting.cancel()
+            while left > 0 and (part := await self._body_part()) is not None:
+                left -= len(part)
+
     # --- answers --------------------------------------------------------------------------------
 
     async def _answer(self, request: h11.Request) -> None:
@@ -181,7 +219,12 @@ class Http1Connection:
             await self._whole_body()
             await self._reply(at_once, verb)
             return
-        page = await self._settings.pages.answer(verb, target)
+        moved = redirect(verb, target)
+        if moved is not None:
+            await self._whole_body()
+            await self._reply(moved, verb)
+            return
+        page = await self._settings.pages.answer(verb, target, fields)
         if page is not None:
             await self._whole_body()
             await self._reply(page, verb)
@@ -214,14 +257,15 @@ class Http1Connection:
     async def _reply(self, reply: HttpReply, verb: str = "POST") -> None:
         length = ("Content-Length", str(len(reply.body)))
         headers = [*reply.headers, *self._for_browsers, length]
-        if self._stopping or self._h11.their_state is h11.SEND_BODY:
+        if self._stopping or self._h11.their_state in (h11.SEND_BODY, h11.ERROR):
             headers.append(("Connection", "close"))
         head = h11.Response(status_code=reply.status, headers=headers, reason=_reason(reply.status))
         body = b"" if verb == "HEAD" else reply.body
         await self._send(head, h11.Data(data=body), h11.EndOfMessage())
 
     async def _refuse(self, status: int, text: str) -> None:
-        """Answer what cannot be served, as far as there is somebody to answer."""
+        """Answer what cannot be served, as far as there is somebody to answer; the connection ends."""
+        self._stopping = True
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             with suppress(h11.LocalProtocolError):
                 await self._reply(error_page(status, text))
@@ -245,11 +289,7 @@ class Http1Connection:
     async def _unary(self, method: Method, options: CallOptions) -> None:
         body = await self._whole_body()
         if body is None:
-            await self._reply(
-                gateway.encode_error(
-                    Code.INVALID_ARGUMENT, "request body is too large, or takes too long"
-                )
-            )
+            await self._reply(gateway.encode_error(Code.INVALID_ARGUMENT, BODY_REFUSED))
             return
         try:
             request = gateway.decode_request(method.request, body)
@@ -276,20 +316,39 @@ class Http1Connection:
         raise DeadlineExceeded
 
     async def _wait_for_both(self, waiter: Waiter) -> bytes:
-        """Wait for what may take long (a lock), but no longer than the client does."""
+        """Wait for what may take long (a lock), but no longer than the client or the node does."""
+        refusals: list[EtcdError] = []
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._end_without_client)
+
+            def end(error: EtcdError) -> None:
+                refusals.append(error)
+                nursery.cancel_scope.cancel()
+
+            self._end = end
+            if self._stopping:
+                end(Stopped())
+            nursery.start_soon(self._listen)
             with suppress(EtcdError):
                 await waiter.wait()
+            refusals.clear()
             nursery.cancel_scope.cancel()
+        self._end = None
+        if refusals:
+            raise refusals[0]
         return await waiter.wait()
 
-    async def _end_without_client(self) -> None:
-        """The client sends nothing while it waits but the end, or its next request."""
-        data = await self._transport.receive()
-        if not data:
-            self._scope.cancel()
-        self._h11.receive_data(data)
+    async def _listen(self) -> None:
+        """While an answer is made: keep what the client sends for later, and notice that it leaves.
+
+        A client that has sent much ahead is not read any more, so that its leaving is noticed by writing only.
+        """
+        while len(self._h11.trailing_data[0]) < AHEAD_BYTES_MAX:
+            data = await self._transport.receive()
+            self._h11.receive_data(data)
+            if not data:
+                if self._end is not None:
+                    self._end(EtcdError("context canceled", code=Code.CANCELED))
+                return
 
     # --- streams --------------------------------------------------------------------------------
 
@@ -297,22 +356,32 @@ class Http1Connection:
         self,
         method: Method,
         options: CallOptions,
-        feed: Callable[[Method, Stream, _Lines], Any],
+        feed: Callable[[Method, Stream, _Lines], Awaitable[None]],
     ) -> None:
         lines = _Lines(method)
-        stream = self._settings.dispatcher.open(method.path, lines, options.metadata)
+        stream: Stream | None = None
+        if self._stopping:
+            lines.finish(Stopped())
+        else:
+            stream = self._settings.dispatcher.open(method.path, lines, options.metadata)
         if stream is None:
             await self._whole_body()
+            await self._send_lines(lines, None)
+            return
+        opened = stream
+
+        def end(error: EtcdError) -> None:
+            opened.cancelled()
+            lines.finish(error)
+
+        self._end = end
         async with trio.open_nursery() as nursery:
-            if stream is not None:
-                nursery.start_soon(feed, method, stream, lines)
+            nursery.start_soon(self._feed, feed, method, stream, lines)
             try:
                 await self._send_lines(lines, stream)
             finally:
-                if stream is not None:
-                    stream.cancelled()
+                stream.cancelled()
                 nursery.cancel_scope.cancel()
-        self._stopping = True  # a stream's request may be unread still: the connection ends with it
 
     async def _send_lines(self, lines: _Lines, stream: Stream | None) -> None:
         """Send items as they come; the first thing decides about the status."""
@@ -322,12 +391,14 @@ class Http1Connection:
             return
         headers = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")]
         headers += self._for_browsers
-        await self._send(h11.Response(status_code=200, headers=headers))
+        if self._stopping:
+            headers.append(("Connection", "close"))
+        await self._send(h11.Response(status_code=200, headers=headers, reason=_reason(200)))
         items = first
         while True:
             for item in items:
                 await self._send(h11.Data(data=item))
-            if stream is not None:
+            if stream is not None and not lines.finished:
                 stream.writable()
             if lines.finished and not lines.waiting:
                 break
@@ -337,40 +408,47 @@ class Http1Connection:
             await self._send(h11.Data(data=last.body))
         await self._send(h11.EndOfMessage())
 
-    async def _feed_one(self, method: Method, stream: Stream, lines: _Lines) -> None:
-        body = await self._whole_body()
+    async def _feed(
+        self,
+        feed: Callable[[Method, Stream, _Lines], Awaitable[None]],
+        method: Method,
+        stream: Stream,
+        lines: _Lines,
+    ) -> None:
+        """Give the stream what the client says in its request; what is wrong with that ends it."""
         try:
-            request = gateway.decode_request(method.request, body or b"")
-            stream.message(request.SerializeToString())
-            stream.half_closed()
+            await feed(method, stream, lines)
         except EtcdError as error:
             lines.finish(error)
-            return
-        await self._watch_for_end(stream, lines)
+        except h11.RemoteProtocolError as error:
+            text = f"Failed to decode request: {error}"
+            lines.finish(EtcdError(text, code=Code.INVALID_ARGUMENT))
+        except Exception as error:  # noqa: BLE001  # one stream fails, not the connection
+            lines.finish(refusal_of(error, method.path))
+        else:
+            await self._listen()
+
+    async def _feed_one(self, method: Method, stream: Stream, lines: _Lines) -> None:
+        body = await self._whole_body()
+        if body is None:
+            raise EtcdError(BODY_REFUSED, code=Code.INVALID_ARGUMENT)
+        request = gateway.decode_request(method.request, body)
+        if not lines.finished:
+            stream.message(request.SerializeToString())
+            stream.half_closed()
 
     async def _feed_stream(self, method: Method, stream: Stream, lines: _Lines) -> None:
         """One object per message, as they arrive. The end of the body does not end the answers."""
         requests = gateway.RequestStream(method.request)
-        try:
-            while (part := await self._body_part()) is not None:
-                for request in requests.feed(part):
-                    stream.message(request.SerializeToString())
-                self._settings.outbox.flush()
-            requests.finish()
-        except EtcdError as error:
-            lines.finish(error)
-            return
-        if method.path.endswith("KeepAlive"):
+        while (part := await self._body_part()) is not None:
+            for request in requests.feed(part):
+                if lines.finished:
+                    return
+                stream.message(request.SerializeToString())
+            self._settings.outbox.flush()
+        requests.finish()
+        if method.path.endswith("KeepAlive") and not lines.finished:
             stream.half_closed()
-        await self._watch_for_end(stream, lines)
-
-    async def _watch_for_end(self, stream: Stream, lines: _Lines) -> None:
-        """Notice that the client closes while answers are awaited."""
-        while not lines.finished:
-            if not await self._transport.receive():
-                stream.cancelled()
-                lines.finish(Stopped())
-                return
 
 
 def _reason(status: int) -> bytes:

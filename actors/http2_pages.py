@@ -13,6 +13,7 @@ from ..rpc.grpc.status import encode_message
 from ..rpc.h2.hpack_tables import Field
 from ..rpc.http_reply import HttpReply, not_found
 from ..rpc.methods import METHODS, Method
+from ..rpc.redirects import redirect
 from .access import Access
 from .call import Call, Waiter
 from .dispatch import Dispatcher
@@ -80,7 +81,10 @@ class Http2Pages:
         at_once = self._access.answer(head.method, head.authority)
         if at_once is not None:
             return at_once
-        page = await self._pages.answer(head.method, head.path)
+        moved = redirect(head.method, head.path)
+        if moved is not None:
+            return moved
+        page = await self._pages.answer(head.method, head.path, head.fields)
         if page is not None:
             return page
         found = self._find(head)
