@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from base64 import b64encode
@@ -66,8 +67,10 @@ async def test_head_has_no_body(run_node: Run, ask: Ask) -> None:
 
 async def test_other_paths(run_node: Run, ask: Ask) -> None:
     async with run_node() as node:
-        for path in ("/ui/x", "/ui/api", "/ui/api/nodes", "/uix", "/ui/static/page.html", "/ui//"):
+        for path in ("/ui/x", "/ui/api", "/ui/api/nodes", "/uix", "/ui/static/page.html"):
             assert (await ask(node, "GET", path)).status == 404
+        moved = await ask(node, "GET", "/ui//")
+        assert (moved.status, moved.headers["location"]) == (301, "/ui/")
         assert (await ask(node, "POST", "/ui", b"{}")).status == 405
         assert (await ask(node, "GET", "/ui/api/key")).status == 400
 
@@ -258,3 +261,12 @@ async def test_a_member_without_a_leader_still_answers(run_node: Run, ask: Ask) 
         found = (await ask(node, "GET", "/ui/api/node")).json
         assert found["raft"]["leader"] is None
         assert not any(member["leader"] for member in found["members"])
+
+
+async def test_the_metrics_beside_it_are_packed(run_node: Run, ask: Ask) -> None:
+    """Over both versions of HTTP, if the client asks."""
+    async with run_node() as node:
+        packed = await ask(node, "GET", "/metrics", accept_encoding="gzip")
+        assert packed.headers["content-encoding"] == "gzip"
+        assert b"\netcd_server_has_leader " in gzip.decompress(packed.body)
+        assert "content-encoding" not in (await ask(node, "GET", "/metrics")).headers
