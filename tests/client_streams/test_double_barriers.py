@@ -11,6 +11,7 @@ import trio
 import triode
 from triode.client import barrier
 from triode.client.lease import Lease
+from triode.client.recipe_ops import first_event, wait_deleted
 
 WAITERS = triode.prefix("db/waiters/")
 
@@ -57,7 +58,7 @@ async def test_a_round_does_not_begin_by_what_is_left_of_an_older_one(
 ) -> None:
     """The last of the older round has vanished, and the history that the next one watches is compacted."""
     await client.put("db/ready")
-    wait = Compacting(barrier.first_event, client)
+    wait = Compacting(first_event, client)
     monkeypatch.setattr(barrier, "first_event", wait)
     inside = 0
     both = trio.Event()
@@ -86,8 +87,6 @@ async def test_who_comes_again_at_once_is_of_the_next_round(
 ) -> None:
     """Those who still leave the last round must not wait for it, as it waits for them."""
     rounds = [0, 0]
-    wait_deleted = barrier.wait_deleted
-
     async def slow(*arguments: Any) -> None:
         await wait_deleted(*arguments)
         await trio.sleep(0.05)  # the other one is in the next round by now
