@@ -87,6 +87,7 @@ async def test_who_comes_again_at_once_is_of_the_next_round(
 ) -> None:
     """Those who still leave the last round must not wait for it, as it waits for them."""
     rounds = [0, 0]
+
     async def slow(*arguments: Any) -> None:
         await wait_deleted(*arguments)
         await trio.sleep(0.05)  # the other one is in the next round by now
