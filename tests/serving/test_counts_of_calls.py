@@ -120,7 +120,7 @@ GATEWAY = {WATCH: "/v3/watch", KEEP_ALIVE: "/v3/lease/keepalive", OBSERVE: "/v3/
 async def ask_gateway(peers: ModuleType, node: Node, path: str, body: bytes) -> Any:
     """A gateway stream over HTTP/1.1."""
     raw = await peers.Raw.connect(node.clients.ports[0])
-    head = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    head = b"POST %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     await raw.say(head % (GATEWAY[path].encode(), len(body)) + body)
     return raw
 
