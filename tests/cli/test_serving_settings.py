@@ -215,8 +215,8 @@ def test_slow_requests_are_logged(server: Any) -> None:
     server.ctl("put", "slow", "1")
     found = [json.loads(line) for line in server.log().splitlines()]
     slow = [line for line in found if line["msg"] == "request took too long"]
-    [put] = [line for line in slow if line["kind"] == "PutRequest"]
-    assert put["took-seconds"] >= 0
+    puts = [line for line in slow if line["kind"] == "PutRequest"]
+    assert puts[-1]["took-seconds"] >= 0
 
 
 def test_defragmentation_at_start(launch_triode: Callable[..., Any]) -> None:
