@@ -37,9 +37,11 @@ from .kv import KVService
 from .lease import LeaseService
 from .local import unary, wait_deleted, watching
 
-__all__ = ["Queue", "complete_unknown", "prefix_end"]
+__all__ = ["TIDY_SECONDS_MAX", "Queue", "complete_unknown", "prefix_end"]
 
 SESSION_TTL_SECONDS = 60
+TIDY_SECONDS_MAX = 2.0
+"""How long a place in a queue is being given up: when the node ends by an error, nobody answers any more."""
 
 
 def prefix_end(prefix: bytes) -> bytes:

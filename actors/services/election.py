@@ -30,7 +30,7 @@ from ...rpc.pb.v3election_pb2 import (
     ResignResponse,
 )
 from ..call import Call, Outlet
-from .concurrency import Queue, complete_unknown, created_at, put_op
+from .concurrency import TIDY_SECONDS_MAX, Queue, complete_unknown, created_at, put_op
 from .local import watching
 from .task_stream import Sender, TaskStream
 
@@ -69,7 +69,7 @@ class ElectionService:
         try:
             await queue.wait_for_turn(prefix, leader.rev)
         except trio.Cancelled:
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(TIDY_SECONDS_MAX, shield=True):
                 await self._resign(leader)
             raise
         return CampaignResponse(header=entered.header, leader=leader)

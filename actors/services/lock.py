@@ -8,7 +8,14 @@ from ...errors import EtcdError
 from ...rpc.pb.rpc_pb2 import DeleteRangeRequest, RangeRequest, RequestOp, TxnRequest
 from ...rpc.pb.v3lock_pb2 import LockRequest, LockResponse, UnlockRequest, UnlockResponse
 from ..call import Call
-from .concurrency import Queue, complete_unknown, created_at, first_request, put_op
+from .concurrency import (
+    TIDY_SECONDS_MAX,
+    Queue,
+    complete_unknown,
+    created_at,
+    first_request,
+    put_op,
+)
 
 __all__ = ["LockService"]
 
@@ -47,7 +54,7 @@ class LockService:
         try:
             await queue.wait_for_turn(prefix, revision)
         except BaseException:
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(TIDY_SECONDS_MAX, shield=True):
                 await queue.delete(key)
             raise
         held = await queue.range(RangeRequest(key=key))
