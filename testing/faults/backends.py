@@ -67,11 +67,9 @@ class BackendFaults:
     async def _damaged_snapshot(self) -> None:
         """A bit flips of a snapshot on its way into the backend: the member ends, at each start, until it is replaced."""
         nemesis = self._nemesis
-        machine = nemesis.pick(lasting=True)
+        machine = nemesis.take(nemesis.may_fail, lasting=True)
         if machine is None:
             return
-        nemesis.busy.add(machine.name)
-        nemesis.may_fail.add(machine.name)
         await machine.kill()
         await nemesis.sleep(0.5, 2.0)
         nemesis.cluster.start(machine)
@@ -101,11 +99,9 @@ class BackendFaults:
         self, begin: Callable[[Machine], Awaitable[None]], seconds_max: float
     ) -> None:
         nemesis = self._nemesis
-        machine = nemesis.pick()
+        machine = nemesis.take(nemesis.may_fail, nemesis.unreadable)
         if machine is None:
             return
-        for names in (nemesis.busy, nemesis.may_fail, nemesis.unreadable):
-            names.add(machine.name)
         nemesis.note(machine, "reads of the backend will fail")
         await begin(machine)
         with trio.move_on_after(seconds_max * nemesis.plan.scale):

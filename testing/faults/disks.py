@@ -62,11 +62,9 @@ class DiskFaults:
         self, calls: tuple[str, ...], calls_max: int, *, while_starting: bool = False
     ) -> None:
         nemesis, random = self._nemesis, self._nemesis.random
-        machine = nemesis.pick()
+        machine = nemesis.take(nemesis.may_fail)
         if machine is None:
             return
-        nemesis.busy.add(machine.name)
-        nemesis.may_fail.add(machine.name)
         if while_starting:
             await machine.kill()
         full = random.random() < 0.2
@@ -104,11 +102,9 @@ class DiskFaults:
     async def full_disk(self) -> None:
         """There is no space left for a while; after it has been made, the member is restarted."""
         nemesis = self._nemesis
-        machine = nemesis.pick(lasting=True)
+        machine = nemesis.take(nemesis.may_fail, lasting=True)
         if machine is None:
             return
-        nemesis.busy.add(machine.name)
-        nemesis.may_fail.add(machine.name)
         machine.fill_disk(nemesis.random.randrange(SPACE_LEFT_MAX))
         nemesis.note(machine, "disk is full")
         await nemesis.sleep(0.5, 6.0)
@@ -119,12 +115,9 @@ class DiskFaults:
     async def corrupt_disk(self) -> None:
         """Bits of a log flip: the machine is lost for good, and must not do harm to the others."""
         nemesis = self._nemesis
-        machine = nemesis.pick(lasting=True)
+        machine = nemesis.take(nemesis.lost, nemesis.may_fail, lasting=True)
         if machine is None:
             return
-        nemesis.busy.add(machine.name)
-        nemesis.lost.add(machine.name)
-        nemesis.may_fail.add(machine.name)
         await machine.kill()
         self._flip_log(machine)
         nemesis.note(machine, "disk is corrupt")
@@ -139,12 +132,9 @@ class DiskFaults:
         acknowledged. So it is replaced, as by its administrator, before it is started again.
         """
         nemesis = self._nemesis
-        machine = nemesis.pick(lasting=True)
+        machine = nemesis.take(nemesis.lost, nemesis.may_fail, lasting=True)
         if machine is None:
             return
-        nemesis.busy.add(machine.name)
-        nemesis.lost.add(machine.name)
-        nemesis.may_fail.add(machine.name)
         self._flip_log(machine)
         nemesis.note(machine, "log is damaged")
         await nemesis.sleep(0.5, 4.0)

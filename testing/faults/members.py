@@ -106,10 +106,9 @@ class MemberFaults:
     async def other_flags(self) -> None:
         """A member is restarted with other settings, which suit it as well."""
         nemesis, random = self._nemesis, self._nemesis.random
-        machine = nemesis.pick()
+        machine = nemesis.take()
         if machine is None:
             return
-        nemesis.busy.add(machine.name)
         await machine.stop()
         changes: dict[str, Any] = {
             "snapshot_count": random.choice((3, 10, 1000)),
@@ -152,10 +151,9 @@ class MemberFaults:
     async def stranger(self) -> None:
         """A member of another cluster has the address of one that is down, and answers in its place."""
         nemesis = self._nemesis
-        machine = nemesis.pick()
+        machine = nemesis.take()
         if machine is None:
             return
-        nemesis.busy.add(machine.name)
         await machine.kill()
         stranger = self._cluster.start_stranger(machine)
         nemesis.note(machine, f"{stranger.name} of another cluster is at its address")

@@ -101,10 +101,9 @@ class Nemesis:
 
     async def crash_at_operation(self) -> None:
         """A machine loses power in the middle of what it does on disk."""
-        machine = self.pick()
+        machine = self.take()
         if machine is None:
             return
-        self.busy.add(machine.name)
         machine.crash_at_operation(self.random.randrange(1, 40))
         with trio.move_on_after(2.0 * self.plan.scale):
             await machine.wait_down()
@@ -125,8 +124,7 @@ class Nemesis:
     async def power_cut(self) -> None:
         """All machines lose power."""
         async with trio.open_nursery() as nursery:
-            while (machine := self.pick()) is not None:
-                self.busy.add(machine.name)
+            while (machine := self.take()) is not None:
                 nursery.start_soon(self.down, machine, machine.crash)
 
     async def pause(self) -> None:
@@ -268,6 +266,14 @@ class Nemesis:
         if lasting and not self.majority_works(lost=1):
             return None
         return self.random.choice(free) if free else None
+
+    def take(self, *kinds: set[str], lasting: bool = False) -> Machine | None:
+        """Pick a machine, and have it in this fault's hands; it belongs to these `kinds` of machines, too."""
+        machine = self.pick(lasting=lasting)
+        if machine is not None:
+            for names in (self.busy, *kinds):
+                names.add(machine.name)
+        return machine
 
     def majority_works(self, *, lost: int = 0, removed: int = 0) -> bool:
         """Whether it does if `lost` more machines are lost, or `removed` more members that work are removed.
