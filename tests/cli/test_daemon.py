@@ -78,6 +78,9 @@ def test_sighup_reopens_the_logs_files(launch_triode: Launch, tmp_path: Path) ->
         assert time.monotonic() < deadline
         assert server.process.poll() is None
         time.sleep(0.02)
+    opened = [fd.readlink() for fd in Path(f"/proc/{server.process.pid}/fd").iterdir()]
+    assert log in opened
+    assert moved not in opened, "the old file would take its space for ever"
     assert server.ctl("put", "a", "1").stdout == "OK\n"
     assert server.stop() == 0
     assert moved.read_text() == before
