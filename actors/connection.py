@@ -296,8 +296,7 @@ class GrpcConnection:
             self._streams[stream_id] = stream
             for request in wanted.requests:
                 self._message(Message(stream_id, request))
-            if wanted.half_closed:
-                self._half_closed(stream_id)
+            self._half_closed(stream_id)
         self.out.flush()
 
     # --- streaming calls ------------------------------------------------------------------------

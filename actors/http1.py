@@ -438,7 +438,7 @@ class Http1Connection:
             stream.half_closed()
 
     async def _feed_stream(self, method: Method, stream: Stream, lines: _Lines) -> None:
-        """One object per message, as they arrive. The end of the body does not end the answers."""
+        """One object per message, as they arrive. Whether the end of the body ends the answers, the service knows."""
         requests = gateway.RequestStream(method.request)
         while (part := await self._body_part()) is not None:
             for request in requests.feed(part):
@@ -447,7 +447,7 @@ class Http1Connection:
                 stream.message(request.SerializeToString())
             self._settings.outbox.flush()
         requests.finish()
-        if method.path.endswith("KeepAlive") and not lines.finished:
+        if not lines.finished:
             stream.half_closed()
 
 

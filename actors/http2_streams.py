@@ -32,11 +32,6 @@ class Http2Stream(NamedTuple):
     headers: list[tuple[str, str]]
     """What every reply carries for browsers."""
 
-    @property
-    def half_closed(self) -> bool:
-        """Whether the end of the requests ends the call: not that of a watch, as over HTTP/1.1."""
-        return not self.method.client_streaming or self.method.path.endswith("KeepAlive")
-
 
 def requests_of(method: Method, body: bytes) -> list[bytes]:
     """The messages in a body; raises EtcdError."""
